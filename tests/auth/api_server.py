@@ -14,6 +14,7 @@ from support import certificates
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 NAMESPACES = "/api/v1/namespaces"
 
 #: The group of MLflow's resources, which exist in RBAC only.
@@ -58,13 +59,18 @@ class ApiServer:
         self.namespaces: dict[str, dict] = {}
         self.annotations: dict[str, dict] = {}
         self.terminating: set[str] = set()
-        #: Roles that are bound: a user or a group, a namespace or ``None`` for all, a resource, verbs.
-        self.bindings: list[tuple[str, str | None, str, tuple[str, ...]]] = []
+        #: Roles that are bound: a user or a group, a namespace or ``None`` for all, a resource, verbs, and the names of
+        #: resources that a role is limited to, if it is.
+        self.bindings: list[tuple[str, str | None, str, tuple[str, ...], tuple[str, ...]]] = []
+        #: Whether callers may ask for their rules.
+        self.tells_rules = True
         #: Whether the server's own account may list namespaces, and how many are in a page at most.
         self.may_list = True
         self.page = 500
         #: The access reviews and the lists of namespaces that were asked for.
         self.access: list[tuple[str, str, str, str]] = []
+        self.named: list[tuple[str, str, str, str, str]] = []
+        self.rules = 0
         self.lists = 0
         self.renew("the token of the server's pod")
 
@@ -73,9 +79,14 @@ class ApiServer:
         self.own = own
         self.token_file.write_text(own + "\n")
 
-    def bind(self, subject: str, namespace: str | None, resource: str, *verbs: str) -> None:
-        """Binds a role with these verbs, or with all, to a user or a group."""
-        self.bindings.append((subject, namespace, resource, verbs or VERBS))
+    def bind(self, subject: str, namespace: str | None, resource: str, *verbs: str, names: tuple[str, ...] = ()) -> None:
+        """Binds a role with these verbs, or with all, to a user or a group; with names, it is about these resources only."""
+        self.bindings.append((subject, namespace, resource, verbs or VERBS, names))
+
+    def bound(self, user: dict, namespace: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """The resources, verbs and names that a user has roles for in a namespace."""
+        subjects = {user["username"], *user["groups"]}
+        return [rule for subject, of, *rule in self.bindings if subject in subjects and of in (None, namespace)]
 
     def unbind(self, subject: str) -> None:
         self.bindings = [binding for binding in self.bindings if binding[0] != subject]
@@ -88,7 +99,7 @@ class ApiServer:
             return self.list(url, headers) if url.path == NAMESPACES else failure(404, f"nothing at {path}")
         if headers["Content-Type"] != "application/json":
             return failure(415, "not JSON")
-        calls = {PATH: self.review, SELF: self.review_itself, ACCESS: self.review_access}
+        calls = {PATH: self.review, SELF: self.review_itself, ACCESS: self.review_access, RULES: self.review_rules}
         if path not in calls:
             return failure(404, f"nothing at {path}")
         return calls[path](headers["Authorization"] or "", json.loads(body))
@@ -116,17 +127,38 @@ class ApiServer:
         if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"} or set(spec) != {"resourceAttributes"}:
             return failure(400, f"not a SelfSubjectAccessReview: {review} {spec}")
         asked = spec["resourceAttributes"]
-        if set(asked) != {"group", "resource", "verb", "namespace"}:
+        if set(asked) - {"name"} != {"group", "resource", "verb", "namespace"}:
             return failure(422, f"not attributes: {asked}")
-        namespace, resource, verb = asked["namespace"], asked["resource"], asked["verb"]
-        self.access.append((user["username"], namespace, resource, verb))
-        names = {user["username"], *user["groups"]}
+        namespace, resource, verb, name = asked["namespace"], asked["resource"], asked["verb"], asked.get("name")
+        if name is None:
+            self.access.append((user["username"], namespace, resource, verb))
+        else:
+            self.named.append((user["username"], namespace, resource, verb, name))
         allowed = asked["group"] == GROUP and any(
-            subject in names and of in (None, namespace) and resource == kind and verb in verbs
-            for subject, of, kind, verbs in self.bindings
+            resource == kind and verb in verbs and (not names or name in names)
+            for kind, verbs, names in self.bound(user, namespace)
         )
         # As the real one: without a reason for a denial.
         return 201, review | {"metadata": {"creationTimestamp": None}, "spec": spec, "status": {"allowed": allowed}}
+
+    def review_rules(self, authorization: str, review: dict) -> tuple[int, dict]:
+        self.rules += 1
+        user = self.owner(authorization)
+        if user is None:
+            return failure(401, "Unauthorized")
+        if not self.tells_rules:
+            return failure(403, "selfsubjectrulesreviews.authorization.k8s.io is forbidden")
+        spec = review.pop("spec")
+        if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"} or set(spec) != {"namespace"}:
+            return failure(400, f"not a SelfSubjectRulesReview: {review} {spec}")
+        rules = [
+            {"verbs": list(verbs), "apiGroups": [GROUP], "resources": [kind]} | ({"resourceNames": list(names)} if names else {})
+            for kind, verbs, names in self.bound(user, spec["namespace"])
+        ]
+        # As the real one: what everybody may do is there, too.
+        rules.append({"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectrulesreviews"]})
+        status = {"resourceRules": rules, "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz"]}], "incomplete": False}
+        return 201, review | {"metadata": {"creationTimestamp": None}, "spec": {}, "status": status}
 
     def list(self, url, headers) -> tuple[int, dict]:
         self.lists += 1

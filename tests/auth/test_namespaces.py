@@ -50,7 +50,7 @@ def cluster(guarded):
     before = (dict(cluster.namespaces), list(cluster.bindings))
     yield cluster
     cluster.namespaces, cluster.bindings = before
-    cluster.status, cluster.may_list, cluster.page = None, True, 500
+    cluster.status, cluster.may_list, cluster.page, cluster.tells_rules = None, True, 500, True
     cluster.terminating.clear()
 
 
@@ -205,6 +205,155 @@ def test_verbs_are_permissions(guarded, cluster, member, level):
     assert caller.workspaces() == ["team-a"]
 
 
+def test_a_role_may_name_experiments(guarded, cluster, member):
+    owner = member("owner-of-names", "team-a")
+    one, other = create(owner, "team-a", "named-a"), create(owner, "team-a", "named-b")
+    mine, theirs = run_in(owner, "team-a", one), run_in(owner, "team-a", other)
+    agent = Caller(guarded, "agent")
+    cluster.bind("agent", "team-a", "experiments", "get", "update", names=("named-a", "named-later", "*"))
+
+    def status(method: str, path: str, **rest) -> int:
+        return agent.send(method, path, "team-a", **rest).status_code
+
+    def log(run: str) -> int:
+        return status("POST", f"{API}/runs/log-metric", body={"run_id": run, "key": "m", "value": 1, "timestamp": 1})
+
+    def rename(name: str) -> int:
+        return status("POST", f"{API}/experiments/update", body={"experiment_id": one, "new_name": name})
+
+    assert agent.experiments("team-a") == ["named-a"]
+    found = agent.must("POST", f"{API}/runs/search", "team-a", body={"experiment_ids": [one, other]})["runs"]
+    assert [run["info"]["run_id"] for run in found] == [mine]
+    assert log(mine) == 200 and log(theirs) == 403
+    assert status("POST", f"{API}/runs/create", body={"experiment_id": one, "start_time": 1}) == 200
+    assert status("POST", f"{API}/runs/create", body={"experiment_id": other, "start_time": 1}) == 403
+    assert status("POST", f"{API}/runs/delete", body={"run_id": mine}) == 200
+    assert status("POST", f"{API}/runs/delete", body={"run_id": theirs}) == 403
+    assert status("GET", f"{API}/experiments/get", query={"experiment_id": other}) == 403
+    assert status("POST", f"{API}/experiments/delete", body={"experiment_id": one}) == 403
+    assert status("POST", f"{API}/experiments/create", body={"name": "named-new"}) == 403
+    assert status("GET", f"{API}/registered-models/get", query={"name": "named-a"}) == 403
+    # An experiment has its rights by its name, from the moment that it has it.
+    assert rename("named-elsewhere") == 403 and rename("named-later") == 200 and rename("named-a") == 200
+    later = create(owner, "team-a", "named-later")
+    assert status("POST", f"{API}/runs/create", body={"experiment_id": later, "start_time": 1}) == 200
+    # It is entered by its name, and not listed.
+    assert agent.workspaces() == []
+    assert agent.send("GET", f"{API3}/workspaces/team-a", "team-a").status_code == 200
+    assert agent.send("GET", ME, "team-b").status_code == 404
+    # What may be deleted may be changed, too.
+    cluster.bind("agent", "team-a", "experiments", "delete", names=("named-later",))
+    soon(lambda: status("POST", f"{API}/experiments/delete", body={"experiment_id": later}), 200)
+    # Each name was reviewed, and the name of all was not.
+    assert {name for user, *_, name in cluster.named if user == "agent"} == {"named-a", "named-later"}
+    cluster.unbind("agent")
+    soon(lambda: log(mine), 404)
+
+
+def test_names_add_to_what_is_allowed_in_a_whole_namespace(guarded, cluster, member):
+    owner = member("owner-of-more", "team-a")
+    one, other = create(owner, "team-a", "more-a"), create(owner, "team-a", "more-b")
+    mine, theirs = run_in(owner, "team-a", one), run_in(owner, "team-a", other)
+    caller = Caller(guarded, "reader-of-all")
+    cluster.bind("reader-of-all", "team-a", "experiments", "get", "list")
+    cluster.bind("reader-of-all", "team-a", "experiments", "update", names=("more-a",))
+    delete = lambda run: caller.send("POST", f"{API}/runs/delete", "team-a", body={"run_id": run}).status_code  # noqa: E731
+    assert {"more-a", "more-b"} <= set(caller.experiments("team-a"))
+    assert delete(mine) == 200 and delete(theirs) == 403
+    # Without the right to ask for its rules a caller has no names, and what it has without them.
+    cluster.tells_rules = False
+    restore = lambda: caller.send("POST", f"{API}/runs/restore", "team-a", body={"run_id": mine}).status_code  # noqa: E731
+    soon(restore, 403)
+    assert "more-a" in caller.experiments("team-a")
+    # To change what may not be read is nothing.
+    writer = Caller(guarded, "writer-only")
+    cluster.tells_rules = True
+    cluster.bind("writer-only", "team-a", "experiments", "update", names=("more-a",))
+    assert writer.send("GET", ME, "team-a").status_code == 404
+
+
+def test_a_role_may_name_models_and_prompts(guarded, cluster, member):
+    owner = member("owner-of-models", "team-a")
+    for name in ("named-model", "other-model"):
+        owner.must("POST", f"{API}/registered-models/create", "team-a", body={"name": name} | PROMPT)
+    caller = Caller(guarded, "editor-of-one")
+    cluster.bind("editor-of-one", "team-a", "registeredmodels", "get", "update", names=("named-model",))
+
+    def status(method: str, path: str, **rest) -> int:
+        return caller.send(method, path, "team-a", **rest).status_code
+
+    def version(name: str) -> int:
+        return status("POST", f"{API}/model-versions/create", body={"name": name, "source": "dummy-source"} | PROMPT)
+
+    assert version("named-model") == 200 and version("other-model") == 403
+    assert status("GET", f"{API}/registered-models/get", query={"name": "named-model"}) == 200
+    assert status("GET", f"{API}/registered-models/get", query={"name": "other-model"}) == 403
+    filter_ = {"filter": "tags.`mlflow.prompt.is_prompt` = 'true'", "max_results": 100}
+    found = caller.must("GET", f"{API}/registered-models/search", "team-a", query=filter_)["registered_models"]
+    assert [model["name"] for model in found] == ["named-model"]
+    delete = lambda: status("DELETE", f"{API}/model-versions/delete", body={"name": "named-model", "version": "1"})  # noqa: E731
+    assert delete() == 200
+    assert status("DELETE", f"{API}/registered-models/delete", body={"name": "named-model"}) == 403
+    rename = lambda name: status("POST", f"{API}/registered-models/rename", body={"name": "named-model", "new_name": name})  # noqa: E731
+    assert rename("someone-elses") == 403
+    assert caller.experiments("team-a") == []
+
+
+def test_datasets_have_verbs_of_their_own(guarded, cluster, member):
+    owner = member("owner-of-datasets", "team-a")
+    experiment = create(owner, "team-a", "with datasets")
+
+    def make(caller: Caller, name: str):
+        body = {"name": name, "experiment_ids": [experiment]}
+        return caller.send("POST", f"{API3}/datasets/create", "team-a", body=body)
+
+    # Datasets are no part of their experiments.
+    assert make(owner, "golden").status_code == 403
+    cluster.bind("owner-of-datasets", "team-a", "datasets")
+    soon(lambda: make(owner, "golden").status_code, 200)
+    ids = {}
+    for name in ("golden", "other"):
+        ids[name] = make(owner, name).json()["dataset"]["dataset_id"]
+
+    def steps(caller: Caller, dataset: str) -> set[str]:
+        path = f"{API3}/datasets/{ids[dataset]}"
+        calls = {
+            "search": ("POST", f"{API3}/datasets/search", {"body": {"experiment_ids": [experiment]}}),
+            "read": ("GET", path, {}),
+            "records": ("GET", f"{path}/records", {}),
+            "write": ("POST", f"{path}/records", {"body": {"records": '[{"inputs": {"a": 1}}]'}}),
+            "unlink": ("POST", f"{path}/remove-experiments", {"body": {"experiment_ids": [experiment]}}),
+            "link": ("POST", f"{path}/add-experiments", {"body": {"experiment_ids": [experiment]}}),
+        }
+        sent = {step: caller.send(method, url, "team-a", **rest) for step, (method, url, rest) in calls.items()}
+        assert {answer.status_code for answer in sent.values()} <= {200, 403}, [answer.text for answer in sent.values()]
+        return {step for step, answer in sent.items() if answer.status_code == 200}
+
+    every = {"search", "read", "records", "write", "unlink", "link"}
+    assert steps(owner, "golden") == every
+    for name, (datasets, experiments, names), allowed in (
+        ("reads", (("get", "list"), ("get", "list"), ()), {"search", "read", "records"}),
+        ("reads-no-experiment", (("get", "list"), (), ()), {"read", "records"}),
+        ("writes", (("get", "list", "update"), ("get", "list"), ()), {"search", "read", "records", "write"}),
+        ("writes-both", (("get", "list", "update"), ("get", "list", "update"), ()), every),
+        ("writes-one", (("get", "update"), ("get", "list"), ("golden",)), {"read", "records", "write"}),
+        ("no-dataset", ((), ("get", "list", "update"), ()), set()),
+    ):
+        caller = Caller(guarded, name)
+        if datasets:
+            cluster.bind(name, "team-a", "datasets", *datasets, names=names)
+        if experiments:
+            cluster.bind(name, "team-a", "experiments", *experiments)
+        assert steps(caller, "golden") == allowed, name
+        if names:
+            assert steps(caller, "other") == set()
+        assert make(caller, "new").status_code == 403
+    delete = lambda caller: caller.send("DELETE", f"{API3}/datasets/{ids['golden']}", "team-a").status_code  # noqa: E731
+    assert delete(Caller(guarded, "writes-both")) == 403
+    cluster.bind("writes-one", "team-a", "datasets", "delete", names=("golden",))
+    soon(lambda: delete(Caller(guarded, "writes-one")), 200)
+
+
 def test_there_is_no_way_into_another_namespace(guarded, member):
     ann, bob = member("ann", "team-a"), member("bob", "team-b")
     experiment = create(ann, "team-a", "of ann")
@@ -266,13 +415,13 @@ def test_answers_are_asked_for_once_in_a_while(guarded, cluster, member):
     ann = member("busy", "team-a")
     ann.experiments("team-a")
     asked = [found for found in cluster.access if found[0] == "busy"]
-    # Each verb on each resource, and none twice.
-    assert len(asked) == len(set(asked)) == 10
-    before, lists = len(cluster.access), cluster.lists
+    # Each verb on each resource that may be read, and none twice.
+    assert len(asked) == len(set(asked)) == 12
+    before, lists, rules = len(cluster.access), cluster.lists, cluster.rules
     for _ in range(20):
         ann.experiments("team-a")
     # Twenty searches take less than three times the second that an answer is kept.
-    assert len(cluster.access) - before <= 30 and cluster.lists - lists <= 3
+    assert len(cluster.access) - before <= 36 and cluster.lists - lists <= 3 and cluster.rules - rules <= 3
 
 
 def test_a_right_that_is_lost_ends_soon(cluster, member):

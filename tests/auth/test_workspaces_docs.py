@@ -145,7 +145,8 @@ def test_five_teams_by_the_groups_of_a_provider(tmp_path):
 
 
 def test_five_teams_by_namespaces(tmp_path):
-    manifests = [document for block in blocks("yaml", "Five teams by namespaces")[:1] for document in yaml.safe_load_all(block)]
+    # The roles of the teams, and that of an agent; the values of the chart are not for the cluster.
+    manifests = [document for block in blocks("yaml", "Five teams by namespaces")[:2] for document in yaml.safe_load_all(block)]
     [section] = blocks("ini", "Five teams by namespaces")
     with ExitStack() as stack:
         cluster = stack.enter_context(api_server(tmp_path))
@@ -165,6 +166,24 @@ def test_five_teams_by_namespaces(tmp_path):
         assert cai.finds("vision", "of a pod, renamed") == 200 and cai.renames("vision", "of a pod, renamed") == 403
         assert bob.finds("vision", "of a pod, renamed") == 404
         assert shown(people, cluster) == [("vision", "Everything with pictures")]
+        assert ann.creates("vision", "agent") == 200
+        agent = member("system:serviceaccount:agents:agent")
+        assert agent.finds("vision", "agent") == 200 and agent.finds("vision", "of a pod, renamed") == 403
+        assert agent.creates("vision", "of the agent") == 403
+
+
+def test_workspaces_have_a_database_of_their_own(tmp_path):
+    [line] = blocks("sh", "A database of their own")
+    args = [arg.replace("sqlite:///", f"sqlite:///{tmp_path}/") for arg in shlex.split(line)[2:]]
+    for number in (1, 2):
+        # Two servers with databases of their own.
+        with servers.ferroflow(f"sqlite:///{tmp_path}/mlflow-{number}.db", tmp_path / "artifacts", args=args) as server:
+            if number == 1:
+                requests.post(f"{server.url}{API3}/workspaces", json={"name": "shared"}, timeout=60).raise_for_status()
+            anybody = Member(server.url)
+            assert anybody.creates("shared", "mine") == 200 and anybody.finds("default", "mine") == 404
+            assert requests.get(f"{server.url}/readyz", timeout=60).status_code == 200
+    command.run("backup", str(tmp_path / "backups"), "--no-artifacts", "--backend-store-uri", args[-1], cwd=tmp_path)
 
 
 def shown(people: People, cluster) -> list[tuple[str, str]]:
@@ -175,7 +194,7 @@ def shown(people: People, cluster) -> list[tuple[str, str]]:
 
 def apply(cluster, manifests: list[dict]) -> None:
     """Makes of the manifests what the cluster would."""
-    roles = {one["metadata"]["name"]: one["rules"] for one in manifests if one["kind"] == "ClusterRole"}
+    roles = {one["metadata"]["name"]: one["rules"] for one in manifests if one["kind"] in ("ClusterRole", "Role")}
     for one in manifests:
         metadata = one["metadata"]
         if one["kind"] == "Namespace":
@@ -185,5 +204,8 @@ def apply(cluster, manifests: list[dict]) -> None:
             for rule in roles[one["roleRef"]["name"]]:
                 assert rule["apiGroups"] == ["mlflow.kubeflow.org"]
                 for subject in one["subjects"]:
+                    is_account = subject["kind"] == "ServiceAccount"
+                    who = f"system:serviceaccount:{subject['namespace']}:{subject['name']}" if is_account else subject["name"]
                     for resource in rule["resources"]:
-                        cluster.bind(subject["name"], metadata["namespace"], resource, *rule["verbs"])
+                        names = tuple(rule.get("resourceNames", ()))
+                        cluster.bind(who, metadata["namespace"], resource, *rule["verbs"], names=names)

@@ -15,8 +15,12 @@ import pytest
 import table
 from support import postgres, receiver, servers
 
-#: What both servers of a scenario are started with.
-ARGUMENTS = {"plain": (), "workspaces": ("--enable-workspaces",)}
+#: What both servers of a scenario are started with. `{workspaces}` is an empty database, of each server its own.
+ARGUMENTS = {
+    "plain": (),
+    "workspaces": ("--enable-workspaces",),
+    "workspaces apart": ("--enable-workspaces", "--workspace-store-uri", "{workspaces}"),
+}
 
 
 def pytest_addoption(parser):
@@ -52,9 +56,15 @@ class Pairs:
     def _start(self, server, kind: str, side: str) -> str:
         # Without a key the reference makes one up, which is gone with its process.
         env = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": receiver.KEY}
-        name = f"{kind}_{side}"
+        name = f"{kind.replace(' ', '_')}_{side}"
         database = self._running.enter_context(postgres.database(self.dialect, self._folder, name))
-        started = server(database, self._folder / name, args=ARGUMENTS[kind], env=env)
+        args = ARGUMENTS[kind]
+        if "{workspaces}" in args:
+            other = self._running.enter_context(postgres.database(self.dialect, self._folder, f"{name}_rows"))
+            # As `servers.reference` names its database.
+            other = other.replace("postgresql://", "postgresql+psycopg2://", 1)
+            args = [other if arg == "{workspaces}" else arg for arg in args]
+        started = server(database, self._folder / name, args=args, env=env)
         return self._running.enter_context(started).url
 
 

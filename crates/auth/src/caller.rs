@@ -13,7 +13,7 @@ use ferroflow_store::{Account, Grant, Member, Membership, User, Visible};
 
 pub(crate) use self::bearer::BearerToken;
 use crate::{
-    namespaces::Rights,
+    namespaces::{Names, Rights},
     requirement::{Defaults, Key, Requirement, combine, manages_workspace, permission_on},
 };
 
@@ -44,6 +44,8 @@ pub struct Caller {
     token: Option<Arc<BearerToken>>,
     /// What the cluster allows in the namespace that is the workspace; `None` if the grants are of the users database.
     namespace: Option<Rights>,
+    /// What the cluster allows there on single resources.
+    names: Arc<Names>,
 }
 
 /// What is allowed without a grant.
@@ -111,6 +113,7 @@ impl Caller {
             in_workspaces: BTreeMap::new(),
             token: None,
             namespace: None,
+            names: Arc::default(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Caller {
             in_workspaces: BTreeMap::new(),
             token: None,
             namespace: None,
+            names: Arc::default(),
         })
     }
 
@@ -188,7 +192,9 @@ impl Caller {
     #[must_use]
     pub fn meets(&self, requirements: &[Requirement]) -> bool {
         self.is_unrestricted()
-            || requirements.iter().all(|requirement| requirement.is_met(&self.grants, self.defaults()))
+            || requirements
+                .iter()
+                .all(|requirement| requirement.is_met(&self.grants, self.defaults()) || self.meets_by_name(requirement))
     }
 
     /// Whether an action on a resource is allowed, regardless of its parents.
@@ -205,6 +211,7 @@ impl Caller {
         self.is_unrestricted()
             || defaults.absent.allows(action)
             || granted.any(|permission| defaults.raise(permission).allows(action))
+            || self.may_on_dataset(None, action)
     }
 
     /// Whether a resource type is denied as a whole. Other resources' references to it are redacted then.

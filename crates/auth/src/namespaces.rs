@@ -9,6 +9,7 @@
 //! roles serve both.
 
 mod listed;
+mod names;
 mod reviews;
 mod rights;
 
@@ -16,8 +17,8 @@ use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::{Environment, Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
 
-pub(crate) use self::rights::Rights;
 use self::{listed::Listed, reviews::Reviews};
+pub(crate) use self::{names::Names, rights::Rights};
 use crate::{
     caller::Caller,
     ini::Section,

@@ -83,6 +83,14 @@ impl Requirement {
         self.decides(grants, defaults) || self.instead.as_ref().is_some_and(|other| other.is_met(grants, defaults))
     }
 
+    /// The kind that is required something of in an experiment or a model, and that experiment or model.
+    pub(crate) fn child_and_parent(&self) -> Option<(ResourceType, &Key)> {
+        match self.alternatives.as_slice() {
+            [(child, _), (parent, _)] if child.id == ANY => Some((child.kind, parent)),
+            _ => None,
+        }
+    }
+
     /// Whether the first key with a grant allows its action.
     fn decides(&self, grants: &[Grant], defaults: Defaults) -> bool {
         let mut action = Action::Read;

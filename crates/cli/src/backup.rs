@@ -16,8 +16,9 @@ pub(crate) use self::args::{BackupArgs, RestoreArgs};
 use self::progress::Reporter;
 use crate::{
     logging::{self, LogFormat},
-    report::{self, out},
+    report::{self, err, out},
     server::destination,
+    workspace_store,
 };
 
 /// Creates, lists or verifies backups.
@@ -42,6 +43,12 @@ pub(crate) fn run(args: BackupArgs, environment: &Environment) -> Result<()> {
             artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
             read_all: args.read_all,
         };
+        let tracking = BackendUri::parse(&args.backend_store_uri, environment)?;
+        if let Some(other) = workspace_store::of_environment(&tracking, environment)? {
+            err!(
+                "the workspaces are in {other}, which this backup does not contain: back it up by a command of its own"
+            );
+        }
         let vault = Vault::open_to_write(repository, directory, &sources).await?;
         let created = backup::create(&vault, &sources, &reporter.on_event()).await;
         reporter.end();

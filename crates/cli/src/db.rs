@@ -132,10 +132,10 @@ pub(crate) fn run(command: DbCommand, environment: &Environment) -> ExitCode {
             with_uri(&uri, environment, async |uri| rollups::delete(&uri, yes).await)
         }
         DbCommand::MoveResources(args) => {
-            with_uri(&args.uri, environment, async |uri| move_resources::move_resources(&uri, &args).await)
+            with_uri(&args.uri, environment, async |uri| move_resources::move_resources(&uri, &args, environment).await)
         }
         DbCommand::MigrateToDefaultWorkspace(args) => {
-            with_uri(&args.uri, environment, async |uri| one_workspace::migrate(&uri, &args).await)
+            with_uri(&args.uri, environment, async |uri| one_workspace::migrate(&uri, &args, environment).await)
         }
         DbCommand::Downgrade { rest: _ } => {
             err!(

@@ -17,6 +17,7 @@ use crate::{
     report::{complete, err, out},
     server::{db_options, destination, rollups},
     variables::flag,
+    workspace_store,
 };
 
 /// Flags of `ferroflow gc`.
@@ -108,6 +109,7 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
         db: db_options(None, environment)?,
         rollups: rollups::is_enabled(environment)?,
         workspaces: selected != Selected::Only,
+        workspace_store: workspace_store::of_environment(&backend, environment)?,
         ..StoreOptions::default()
     };
     let store = Store::open(&backend, options)

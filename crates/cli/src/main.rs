@@ -14,6 +14,7 @@ mod storage;
 mod usage;
 mod user;
 mod variables;
+mod workspace_store;
 
 use std::{ffi::OsStr, process::ExitCode};
 

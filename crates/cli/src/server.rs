@@ -91,13 +91,21 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     let hosts = host_policy(&args, &root, environment);
     let telemetry = traces::telemetry(&args, environment)?;
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
-    check::check_workspaces(&args, &backend, environment)?;
+    let workspace_store = check::workspace_store(&args, &backend, environment)?;
     let read_replica = check::read_replica(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
         db::migrate_at_start(&backend)
             .await
             .with_context(|| format!("the backend store {backend} cannot be upgraded"))?;
+        if let Some(other) = &workspace_store {
+            db::migrate_at_start(other)
+                .await
+                .with_context(|| format!("the workspace store {other} cannot be upgraded"))?;
+        }
+    }
+    if let Some(other) = &workspace_store {
+        tracing::info!(workspaces = %other, "the workspaces are in a database of their own");
     }
     let mut db = db_options(args.database_connections, environment)?;
     db.statement_timeout = (args.statement_timeout > 0).then(|| Duration::from_secs(args.statement_timeout.into()));
@@ -108,6 +116,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
         rollups: trace_rollups.is_some(),
         read_replica,
         workspaces: args.has_workspaces(),
+        workspace_store,
     };
     let store = Store::open(&backend, options)
         .await

@@ -108,6 +108,8 @@ pub struct Store {
     /// The workspace of requests that name none, on a server with workspaces.
     default_workspace: Option<Workspace>,
     known_workspaces: Known,
+    /// The database of the workspaces, if it is another one.
+    workspace_db: Option<Db>,
     /// What is full by quotas.
     full: Full,
 }
@@ -127,6 +129,9 @@ pub struct StoreOptions {
     pub read_replica: Option<BackendUri>,
     /// Whether the server has workspaces. If not, a database with several is refused.
     pub workspaces: bool,
+    /// The database whose table of workspaces is used, with all tables of a tracking database. By default, and if it is
+    /// the same, it is the database itself.
+    pub workspace_store: Option<BackendUri>,
 }
 
 /// Artifacts of new experiments are served.
@@ -139,6 +144,7 @@ impl Default for StoreOptions {
             rollups: false,
             read_replica: None,
             workspaces: false,
+            workspace_store: None,
         }
     }
 }
@@ -148,15 +154,22 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be reached, has another schema revision, or has workspaces and the server has none; the read
-    /// replica is one of another database; or the artifact root cannot have folders of workspaces.
+    /// replica is one of another database; the database of the workspaces cannot be used; or the artifact root cannot
+    /// have folders of workspaces.
     pub async fn open(uri: &BackendUri, options: StoreOptions) -> Result<Self, SchemaError> {
-        let StoreOptions { artifact_root, limits, db, rollups, read_replica, workspaces } = options;
+        let StoreOptions { artifact_root, limits, db, rollups, read_replica, workspaces, workspace_store } = options;
         if workspaces {
             workspaces::check_root(&artifact_root)?;
         }
         let rollups = Rollups { is_enabled: rollups };
+        let apart = workspace_store.filter(|other| workspaces && !other.is_same_database(uri));
+        let workspace_db = match apart {
+            Some(other) => Some(Box::pin(workspaces::apart::open(&other, db.clone())).await?),
+            None => None,
+        };
         let db = Db::open(uri, db)?;
-        schema::prepare(&db, &artifact_root, workspaces).await?;
+        let of_workspaces = workspaces.then(|| workspace_db.as_ref().unwrap_or(&db));
+        schema::prepare(&db, &artifact_root, of_workspaces).await?;
         let db = match read_replica {
             Some(replica) => Box::pin(schema::with_replica(db, uri, &replica)).await?,
             None => db,
@@ -183,16 +196,21 @@ impl Store {
             rollups,
             default_workspace,
             known_workspaces: Known::default(),
+            workspace_db,
             full: Full::default(),
         })
     }
 
-    /// Checks that the database can be read and written.
+    /// Checks that the database can be read and written, and that of the workspaces.
     ///
     /// # Errors
     /// As [`Db::check`].
     pub async fn ping(&self) -> Result<()> {
-        Ok(self.db.check().await?)
+        match &self.workspace_db {
+            Some(workspaces) => tokio::try_join!(self.db.check(), workspaces.check()).map(drop)?,
+            None => self.db.check().await?,
+        }
+        Ok(())
     }
 
     /// The database, for metrics of the server.
@@ -219,11 +237,14 @@ impl Store {
         [self.batch.places(), self.spans.memory()].into_iter().chain(starts)
     }
 
-    /// Closes the database. Every acknowledged write is already committed.
+    /// Closes the database, and that of the workspaces. Every acknowledged write is already committed.
     ///
     /// # Errors
     /// The database failed.
     pub async fn close(&self) -> Result<()> {
+        if let Some(workspaces) = &self.workspace_db {
+            workspaces.close().await?;
+        }
         Ok(self.db.close().await?)
     }
 }

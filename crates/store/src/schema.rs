@@ -65,11 +65,25 @@ pub enum SchemaError {
 }
 
 /// Creates the tables in an empty database. Refuses a database whose revision is not served ([`Chain::serves`]), or that
-/// has entities outside the default workspace, on a server without `workspaces`.
+/// has entities outside the default workspace, on a server without workspaces. `workspaces` is the database with the
+/// table of workspaces.
 ///
 /// # Errors
 /// The database has another revision, tables without a revision, or more than one workspace, or it failed.
-pub async fn prepare(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(), SchemaError> {
+pub async fn prepare(db: &Db, artifact_root: &str, workspaces: Option<&Db>) -> Result<(), SchemaError> {
+    prepare_tables(db).await?;
+    if workspaces.is_none() {
+        one_workspace(db).await?;
+    }
+    default_experiment(db, artifact_root, workspaces).await?;
+    Ok(())
+}
+
+/// Creates the tables in an empty database, and refuses one whose revision is not served.
+///
+/// # Errors
+/// Those of [`prepare`].
+pub(crate) async fn prepare_tables(db: &Db) -> Result<(), SchemaError> {
     match revision(db).await? {
         Some(found) if TRACKING.serves(Some(&found)) => tell_additions(&found),
         Some(found) if TRACKING.revisions().all(|revision| revision.id != found) => {
@@ -90,10 +104,6 @@ pub async fn prepare(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(
         }
         None => create(db).await?,
     }
-    if !workspaces {
-        one_workspace(db).await?;
-    }
-    default_experiment(db, artifact_root, workspaces).await?;
     Ok(())
 }
 
@@ -183,7 +193,7 @@ async fn one_workspace(db: &Db) -> Result<(), SchemaError> {
     )))
 }
 
-/// The artifact root of the default workspace, which exists in every database.
+/// The artifact root of the default workspace, which exists in every database with workspaces.
 async fn default_root(db: &Db, artifact_root: &str) -> Result<String, SchemaError> {
     let found = db.query(Statement::new(&DEFAULT_ROOT, Vec::new()), |row| row.get::<Option<String>>(0)).await?;
     if found.is_empty() {
@@ -201,8 +211,11 @@ fn below(artifact_root: &str, path: &str) -> Result<String, SchemaError> {
 }
 
 /// Creates experiment 0, which exists in every database, in the default workspace.
-async fn default_experiment(db: &Db, artifact_root: &str, workspaces: bool) -> Result<(), SchemaError> {
-    let root = if workspaces { default_root(db, artifact_root).await? } else { artifact_root.to_owned() };
+async fn default_experiment(db: &Db, artifact_root: &str, workspaces: Option<&Db>) -> Result<(), SchemaError> {
+    let root = match workspaces {
+        Some(workspaces) => default_root(workspaces, artifact_root).await?,
+        None => artifact_root.to_owned(),
+    };
     let location = below(&root, "0")?;
     let exists = db.query(Statement::new(&HAS_DEFAULT, Vec::new()), |_| Ok(())).await?;
     if !exists.is_empty() {

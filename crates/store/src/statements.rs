@@ -136,6 +136,7 @@ pages! {
     /// Those on tables and columns that only a later head of the reference has, by file.
     TRACKING_LATER:
         evaluation::issue_columns,
+        upkeep::move_resources::skills,
         workspaces::skills;
 
     /// The static statements on the users database, by file.

@@ -1,5 +1,6 @@
 //! Workspaces: their rows, and how a request finds its own.
 
+pub(crate) mod apart;
 pub(crate) mod delete;
 pub(crate) mod known;
 pub(crate) mod skills;
@@ -81,7 +82,7 @@ impl Store {
     /// # Errors
     /// Database errors only.
     pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRecord>> {
-        Ok(self.db.query(Statement::new(&LIST, Vec::new()), from_row).await?)
+        Ok(self.workspace_db().query(Statement::new(&LIST, Vec::new()), from_row).await?)
     }
 
     /// One workspace.
@@ -89,14 +90,15 @@ impl Store {
     /// # Errors
     /// No workspace has the name.
     pub async fn get_workspace_record(&self, name: &str) -> Result<WorkspaceRecord> {
-        let found = self.db.query(Statement::new(&BY_NAME, vec![name.into()]), from_row).await?;
+        let found = self.workspace_db().query(Statement::new(&BY_NAME, vec![name.into()]), from_row).await?;
         found.into_iter().next().ok_or_else(|| no_workspace(name))
     }
 
     /// Creates a workspace.
     ///
     /// # Errors
-    /// The name is taken.
+    /// The name is taken; or the database of the workspaces is another one, and this database still has resources of a
+    /// workspace with the name.
     pub async fn create_workspace(&self, name: &str, values: &WorkspaceValues) -> Result<WorkspaceRecord> {
         let cleared = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
         let (root, location) = (cleared(&values.default_artifact_root), cleared(&values.trace_archival_location));
@@ -108,7 +110,8 @@ impl Store {
             trace_archival_config: archival(location.clone(), retention.clone()),
         };
         let row = vec![name.into(), values.description.clone().into(), root.into(), location.into(), retention.into()];
-        let inserted = self.db.transact(|tx| {
+        self.check_is_empty(name).await?;
+        let inserted = self.workspace_db().transact(|tx| {
             let row = row.clone();
             async move { tx.execute(Statement::new(&INSERT, row)).await }
         });
@@ -130,7 +133,7 @@ impl Store {
             values.trace_archival_location.clone().into(),
             values.trace_archival_retention.clone().into(),
         ];
-        self.db
+        self.workspace_db()
             .transaction(|tx| {
                 let row = row.clone();
                 async move {
@@ -151,24 +154,38 @@ impl Scoped<'_> {
     pub async fn artifact_root(&self) -> Result<(String, bool)> {
         let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
         let statement = Statement::new(&ROOT, vec![name.as_ref().into()]);
-        let found = self.store.db.query(statement, |row| row.get::<String>(0)).await?;
+        let found = self.store.workspace_db().query(statement, |row| row.get::<String>(0)).await?;
         self.root_of(name, found.into_iter().next())
     }
 
-    /// [`Self::artifact_root`] in a transaction that creates rows in the workspace, which is not deleted meanwhile.
-    pub(crate) async fn artifact_root_kept(&self, tx: &Tx) -> Result<(String, bool)> {
-        let Some(name) = self.workspace.parameter() else { return Ok((self.store.artifact_root.clone(), false)) };
-        let statement = Statement::new(&ROOT_KEPT, vec![name.as_ref().into()]);
-        let found = tx.query_opt(statement, |row| row.get::<String>(0)).await?;
-        self.root_of(name, found)
-    }
-
-    /// Keeps the workspace until the end of a transaction that creates a row in it.
+    /// Runs `work` in a transaction that creates rows in the workspace, which is not deleted meanwhile. It gets the
+    /// [`Self::artifact_root`].
     ///
     /// # Errors
-    /// The workspace is deleted.
-    pub(crate) async fn keep(&self, tx: &Tx) -> Result<()> {
-        self.artifact_root_kept(tx).await.map(drop)
+    /// The workspace is deleted, and those of `work`, as of [`Db::transaction`](crate::db::Db::transaction).
+    pub(crate) async fn creating<T, Fut>(&self, work: impl Fn(Tx, String) -> Fut) -> Result<T>
+    where
+        Fut: Future<Output = Result<T>>,
+    {
+        if self.store.workspace_db.is_some() {
+            return Box::pin(self.creating_apart(work)).await;
+        }
+        let work = &work;
+        self.store
+            .db
+            .transaction(|tx| async move {
+                let root = self.artifact_root_kept(&tx).await?;
+                work(tx, root).await
+            })
+            .await
+    }
+
+    /// [`Self::artifact_root`] in a transaction, until whose end the workspace is not deleted.
+    async fn artifact_root_kept(&self, tx: &Tx) -> Result<String> {
+        let Some(name) = self.workspace.parameter() else { return Ok(self.store.artifact_root.clone()) };
+        let statement = Statement::new(&ROOT_KEPT, vec![name.as_ref().into()]);
+        let found = tx.query_opt(statement, |row| row.get::<String>(0)).await?;
+        Ok(self.root_of(name, found)?.0)
     }
 
     /// The root of a workspace from what was found of it: the text of its own root, which may be empty.

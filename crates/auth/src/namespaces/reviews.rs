@@ -2,7 +2,8 @@
 //! (`SelfSubjectAccessReview`,
 //! <https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/>).
 //!
-//! Each answer is cached by token, namespace, resource and verb. Requests that need the same answer share one review.
+//! Each answer is cached by token, namespace, resource and verb. Requests that need the same answer share one review. What
+//! is allowed on single resources is asked about the names that the caller's rules have (`names.rs`).
 
 use std::{
     sync::{
@@ -12,22 +13,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
+use ferroflow_model::{Error, ErrorCode, Result, cache::Cache, permission::Action};
 use futures_util::future::try_join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
+    names::{self, Named, Names},
     no_token,
     rights::{GROUP, Resource, Rights, Verb, Verbs},
 };
 use crate::{
     caller::{BearerToken, Caller},
-    tokens::api_server::{ApiServer, message},
+    tokens::api_server::{ApiServer, MAX_ANSWER, message},
 };
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const RULES: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+
+/// Maximum size of the rules of a caller in a namespace, in bytes.
+const MAX_RULES: usize = 4 * 1024 * 1024;
 
 /// Time for which a failure is cached, so that an API server that does not answer is not asked by every request.
 pub(super) const FAILURE_TIME: Duration = Duration::from_secs(1);
@@ -53,6 +59,7 @@ pub(super) struct Reviews {
 struct Known {
     since: Instant,
     answers: [[OnceCell<Answer>; Verb::ALL.len()]; Resource::ALL.len()],
+    named: OnceCell<Result<Arc<Names>, Failure>>,
     has_failed: AtomicBool,
     /// The caller with the rights of all answers.
     caller: OnceLock<Arc<Caller>>,
@@ -104,10 +111,11 @@ impl Reviews {
             return Ok(Some(Arc::clone(there)));
         }
         let rights = self.rights(&known, token, namespace).await?;
-        if rights.is_none() {
+        let names = self.names(&known, token, namespace, rights).await?;
+        if rights.is_none() && names.is_empty() {
             return Ok(None);
         }
-        let there = Arc::new(caller.in_namespace(namespace, rights));
+        let there = Arc::new(caller.in_namespace(namespace, rights, names));
         // Lost only if another request was faster, with the same rights.
         let _ = known.caller.set(Arc::clone(&there));
         Ok(Some(there))
@@ -156,9 +164,61 @@ impl Reviews {
             let others = try_join_all([Verb::Create, Verb::Update, Verb::Delete].map(ask)).await?;
             Ok::<_, Error>(Verbs { read: true, create: others[0], update: others[1], delete: others[2] })
         };
-        let [experiments, models] = Resource::ALL.map(of);
-        let (experiments, models) = tokio::try_join!(experiments, models)?;
-        Ok(Rights { experiments, models })
+        let [experiments, models, datasets] = Resource::ALL.map(of);
+        let (experiments, models, datasets) = tokio::try_join!(experiments, models, datasets)?;
+        Ok(Rights { experiments, models, datasets })
+    }
+
+    /// What is allowed on single resources, beyond the rights on all of them.
+    async fn names(&self, known: &Known, token: &BearerToken, namespace: &str, rights: Rights) -> Result<Arc<Names>> {
+        let names = known.named.get_or_init(|| self.review_names(token, namespace, rights)).await;
+        names.clone().map_err(|failure| {
+            known.has_failed.store(true, Ordering::Relaxed);
+            failure.into()
+        })
+    }
+
+    async fn review_names(&self, token: &BearerToken, namespace: &str, rights: Rights) -> Result<Arc<Names>, Failure> {
+        let is_wanted = |resource| !rights.of(resource).are_all();
+        if !Resource::ALL.into_iter().any(is_wanted) {
+            return Ok(Arc::default());
+        }
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        });
+        let mut answer = match self.send(RULES, token, &body, MAX_RULES).await {
+            Ok(answer) => answer,
+            // Without the rules there are no names.
+            Err(Failure::Forbidden) => return Ok(Arc::default()),
+            Err(failure) => return Err(failure),
+        };
+        let status = answer.get_mut("status").map(Value::take).unwrap_or_default();
+        let mentioned = names::mentioned(status, is_wanted).map_err(|reason| failed(&reason, Failure::Unavailable))?;
+        let mut found = Vec::new();
+        for some in mentioned.chunks(MAX_OF_LIST / 3) {
+            found.extend(try_join_all(some.iter().map(|of| self.review_name(token, namespace, rights, of))).await?);
+        }
+        Ok(Arc::new(Names::new(found.into_iter().filter(|named: &Named| named.verbs.allow(Action::Read)).collect())))
+    }
+
+    /// What is allowed on the resource with a name.
+    async fn review_name(
+        &self,
+        token: &BearerToken,
+        namespace: &str,
+        rights: Rights,
+        (resource, name): &(Resource, Box<str>),
+    ) -> Result<Named, Failure> {
+        let all = rights.of(*resource);
+        let ask = |is_allowed: bool, verb| async move {
+            if is_allowed { Ok(true) } else { self.review(token, namespace, *resource, verb, Some(&**name)).await }
+        };
+        let (read, update, delete) =
+            tokio::try_join!(ask(all.read, Verb::Get), ask(all.update, Verb::Update), ask(all.delete, Verb::Delete))?;
+        let verbs = Verbs { read, create: false, update, delete };
+        Ok(Named { resource: *resource, name: name.clone(), verbs })
     }
 
     /// What is known about a token in a namespace; nothing, if it is too old.
@@ -181,44 +241,60 @@ impl Reviews {
         verb: Verb,
     ) -> Result<bool> {
         let cell = &known.answers[resource as usize][verb as usize];
-        let answer = cell.get_or_init(|| self.review(token, namespace, resource, verb)).await;
+        let answer = cell.get_or_init(|| self.review(token, namespace, resource, verb, None)).await;
         answer.map_err(|failure| {
             known.has_failed.store(true, Ordering::Relaxed);
             failure.into()
         })
     }
 
-    async fn review(&self, token: &BearerToken, namespace: &str, resource: Resource, verb: Verb) -> Answer {
-        let Ok(Ok(_permit)) = tokio::time::timeout(WAIT, self.permits.acquire()).await else {
-            return Err(Failure::Busy);
-        };
-        let attributes =
+    /// Whether a verb is allowed on all resources of a kind, or on that with a name.
+    async fn review(
+        &self,
+        token: &BearerToken,
+        namespace: &str,
+        resource: Resource,
+        verb: Verb,
+        name: Option<&str>,
+    ) -> Answer {
+        let mut attributes =
             json!({"group": GROUP, "resource": resource.name(), "verb": verb.name(), "namespace": namespace});
+        if let Some(name) = name {
+            attributes["name"] = name.into();
+        }
         let body = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         });
-        let (failure, reason) = match self.api.create(PATH, token.text(), &body).await {
-            Ok((StatusCode::OK | StatusCode::CREATED, value)) => {
-                match value.pointer("/status/allowed").and_then(Value::as_bool) {
-                    Some(allowed) => return Ok(allowed),
-                    None => (Failure::Unavailable, "the response does not say what is allowed".to_owned()),
-                }
-            }
+        let answer = self.send(PATH, token, &body, MAX_ANSWER).await?;
+        let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
+        allowed.ok_or_else(|| failed("the response does not say what is allowed", Failure::Unavailable))
+    }
+
+    /// Creates a review.
+    async fn send(&self, path: &str, token: &BearerToken, body: &Value, max: usize) -> Result<Value, Failure> {
+        let Ok(Ok(_permit)) = tokio::time::timeout(WAIT, self.permits.acquire()).await else {
+            return Err(Failure::Busy);
+        };
+        match self.api.create(path, token.text(), body, max).await {
+            Ok((StatusCode::OK | StatusCode::CREATED, value)) => Ok(value),
             Ok((status, value)) => {
                 let failure = match status {
                     StatusCode::UNAUTHORIZED => Failure::Unauthenticated,
                     StatusCode::FORBIDDEN => Failure::Forbidden,
                     _ => Failure::Unavailable,
                 };
-                (failure, format!("it answered {status}: {}", message(&value)))
+                Err(failed(&format!("it answered {status}: {}", message(&value)), failure))
             }
-            Err(reason) => (Failure::Unavailable, reason),
-        };
-        tracing::error!(reason, "the access review of the Kubernetes API server failed");
-        Err(failure)
+            Err(reason) => Err(failed(&reason, Failure::Unavailable)),
+        }
     }
+}
+
+fn failed(reason: &str, failure: Failure) -> Failure {
+    tracing::error!(reason, "a review of the Kubernetes API server failed");
+    failure
 }
 
 impl Known {
@@ -226,6 +302,7 @@ impl Known {
         Self {
             since: Instant::now(),
             answers: Default::default(),
+            named: OnceCell::new(),
             has_failed: AtomicBool::new(false),
             caller: OnceLock::new(),
         }

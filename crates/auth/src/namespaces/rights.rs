@@ -1,6 +1,6 @@
 //! What the cluster's RBAC allows in a namespace, as grants.
 
-use ferroflow_model::permission::{ANY, Permission, ResourceType};
+use ferroflow_model::permission::{ANY, Action, Permission, ResourceType};
 use ferroflow_store::Grant;
 
 /// The API group of the resources. They need not exist: RBAC takes any name.
@@ -9,19 +9,22 @@ pub(super) const GROUP: &str = "mlflow.kubeflow.org";
 /// A resource that the API server is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// Experiments and all that belongs to them: runs, traces, logged models, datasets, evaluation data, artifacts.
+    /// Experiments and all that belongs to them: runs, traces, logged models, evaluation data, artifacts.
     Experiments,
     /// Registered models and prompts, with their versions.
     Models,
+    /// Evaluation datasets.
+    Datasets,
 }
 
 impl Resource {
-    pub(super) const ALL: [Self; 2] = [Self::Experiments, Self::Models];
+    pub(super) const ALL: [Self; 3] = [Self::Experiments, Self::Models, Self::Datasets];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Experiments => "experiments",
             Self::Models => "registeredmodels",
+            Self::Datasets => "datasets",
         }
     }
 }
@@ -62,8 +65,23 @@ pub(super) struct Verbs {
 }
 
 impl Verbs {
+    /// Whether nothing is left that could be allowed on single resources.
+    pub(super) fn are_all(self) -> bool {
+        self.read && self.update && self.delete
+    }
+
+    /// Whether they allow an action.
+    pub(super) fn allow(self, action: Action) -> bool {
+        self.read
+            && match action {
+                Action::NotDenied | Action::Read | Action::Use => true,
+                Action::Update | Action::Manage => self.update,
+                Action::Delete => self.delete,
+            }
+    }
+
     /// The permission on the resource itself. `delete` includes what `update` allows, so it needs both.
-    fn level(self) -> Permission {
+    pub(super) fn level(self) -> Permission {
         match self {
             Self { read: false, .. } => Permission::NoPermissions,
             Self { update: true, delete: true, .. } => Permission::Manage,
@@ -87,10 +105,11 @@ impl Verbs {
 pub(crate) struct Rights {
     pub(super) experiments: Verbs,
     pub(super) models: Verbs,
+    pub(super) datasets: Verbs,
 }
 
 /// What belongs to an experiment, and to a model or prompt.
-const OF_EXPERIMENTS: [ResourceType; 6] = [
+pub(super) const OF_EXPERIMENTS: [ResourceType; 6] = [
     ResourceType::Run,
     ResourceType::Trace,
     ResourceType::LoggedModel,
@@ -98,12 +117,37 @@ const OF_EXPERIMENTS: [ResourceType; 6] = [
     ResourceType::Scorer,
     ResourceType::ScorerVersion,
 ];
-const OF_MODELS: [ResourceType; 2] = [ResourceType::RegisteredModelVersion, ResourceType::PromptVersion];
+pub(super) const OF_MODELS: [ResourceType; 2] = [ResourceType::RegisteredModelVersion, ResourceType::PromptVersion];
 
 impl Rights {
     /// Whether nothing can be read.
     pub(crate) fn is_none(self) -> bool {
-        !self.experiments.read && !self.models.read
+        !self.experiments.read && !self.models.read && !self.datasets.read
+    }
+
+    /// What is allowed on all resources of a kind.
+    pub(super) fn of(self, resource: Resource) -> Verbs {
+        match resource {
+            Resource::Experiments => self.experiments,
+            Resource::Models => self.models,
+            Resource::Datasets => self.datasets,
+        }
+    }
+
+    /// Whether an action is allowed on all datasets.
+    pub(crate) fn allows_on_datasets(self, action: Action) -> bool {
+        self.datasets.allow(action)
+    }
+
+    /// Whether all experiments, or all models and prompts, may be changed.
+    pub(crate) fn allows_changes(self, kind: ResourceType) -> bool {
+        let verbs = if kind == ResourceType::Experiment { self.experiments } else { self.models };
+        verbs.allow(Action::Update)
+    }
+
+    /// Whether datasets may be created.
+    pub(crate) fn creates_datasets(self) -> bool {
+        self.datasets.read && self.datasets.create
     }
 
     /// Whether experiments may be created.
@@ -136,9 +180,13 @@ impl Rights {
 }
 
 fn grant(kind: ResourceType, permission: Permission) -> Grant {
+    grant_on(kind, ANY, permission)
+}
+
+pub(super) fn grant_on(kind: ResourceType, pattern: &str, permission: Permission) -> Grant {
     Grant {
         resource_type: kind.name().to_owned(),
-        resource_pattern: ANY.to_owned(),
+        resource_pattern: pattern.to_owned(),
         permission: permission.name().to_owned(),
     }
 }
@@ -174,7 +222,7 @@ mod tests {
     #[test]
     fn only_those_who_may_create_may_use_the_workspace() {
         let uses = |experiments, models| {
-            let rights = Rights { experiments: verbs(experiments), models: verbs(models) };
+            let rights = Rights { experiments: verbs(experiments), models: verbs(models), datasets: Verbs::default() };
             rights.grants().iter().any(|grant| grant.resource_type == "workspace")
         };
         assert!(uses("get list create", "") && uses("", "get list create"));

@@ -15,6 +15,9 @@ use crate::ini::Section;
 /// The directory where a pod's service account credentials are mounted.
 const ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// Maximum size of the response to a review, in bytes.
+pub(crate) const MAX_ANSWER: usize = http::MAX_RESPONSE;
+
 /// The settings.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiServerConfig {
@@ -74,14 +77,21 @@ impl ApiServer {
         Ok(own.trim().to_owned())
     }
 
-    /// Creates an object as the owner of a token. Reviews are such objects: the answer has their outcome.
+    /// Creates an object as the owner of a token. Reviews are such objects: the answer has their outcome. `max` is the
+    /// maximum size of the response, in bytes.
     ///
     /// # Errors
     /// The reason, for a log.
-    pub(crate) async fn create(&self, path: &str, token: &str, body: &Value) -> Result<(StatusCode, Value), String> {
+    pub(crate) async fn create(
+        &self,
+        path: &str,
+        token: &str,
+        body: &Value,
+        max: usize,
+    ) -> Result<(StatusCode, Value), String> {
         let request = self.client.post(format!("{}{path}", self.base));
         let request = request.header("content-type", "application/json").body(body.to_string());
-        http::json(authorized(request, token)).await
+        http::json_of_size(authorized(request, token), max).await
     }
 
     /// Reads objects with the server's own token. `max` is the maximum size of the response, in bytes.

@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum size of a response, in bytes.
-const MAX_RESPONSE: usize = 512 * 1024;
+pub(crate) const MAX_RESPONSE: usize = 512 * 1024;
 
 /// Creates a client. `ca_file` has PEM certificates that replace the system's CAs.
 #[expect(clippy::disallowed_methods, reason = "the one place in this crate that builds HTTP clients")]

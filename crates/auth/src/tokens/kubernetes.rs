@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     TokenCheck,
-    api_server::{ApiServer, ApiServerConfig, message},
+    api_server::{ApiServer, ApiServerConfig, MAX_ANSWER, message},
     identity::{Groups, number, text, words},
 };
 use crate::{ini::Section, namespaces::NamespacesConfig};
@@ -172,7 +172,7 @@ impl Kubernetes {
         }
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec});
         let own = self.api.own_token().await?;
-        match self.api.create("/apis/authentication.k8s.io/v1/tokenreviews", &own, &body).await? {
+        match self.api.create("/apis/authentication.k8s.io/v1/tokenreviews", &own, &body, MAX_ANSWER).await? {
             (StatusCode::OK | StatusCode::CREATED, value) => {
                 let review = Review::deserialize(value).map_err(|error| format!("the response is invalid: {error}"))?;
                 review.status.ok_or_else(|| "the response has no status".into())
@@ -187,7 +187,8 @@ impl Kubernetes {
     /// The owner of a token, as the API server tells it to the token itself; the inner error is a refusal.
     async fn self_review(&self, token: &str) -> Result<Result<Account, String>, String> {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let answer = self.api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", token, &body).await?;
+        let answer =
+            self.api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", token, &body, MAX_ANSWER).await?;
         let (status, value): (StatusCode, Value) = answer;
         match status {
             StatusCode::OK | StatusCode::CREATED => {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use ferroflow_model::python::repr;
+use ferroflow_model::{Environment, python::repr};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, Upkeep},
@@ -18,7 +18,10 @@ use ferroflow_store::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::report::{self, err, out};
+use crate::{
+    report::{self, err, out},
+    workspace_store,
+};
 
 /// How many names are listed without `--verbose`: of conflicts, and of what is moved.
 const LISTED: (usize, usize) = (10, 20);
@@ -42,7 +45,7 @@ pub(crate) struct MoveArgs {
     #[arg(long, value_name = "WORKSPACE")]
     to: String,
 
-    /// `evaluation_datasets`, `experiments`, `jobs`, `mcp_servers`, `registered_models` or `webhooks`
+    /// `evaluation_datasets`, `experiments`, `jobs`, `mcp_servers`, `registered_models`, `skills` or `webhooks`
     #[arg(long, value_name = "TYPE")]
     resource_type: String,
 
@@ -121,19 +124,19 @@ impl MoveArgs {
 }
 
 /// Moves, or prints what would be moved.
-pub(super) async fn move_resources(uri: &BackendUri, args: &MoveArgs) -> Result<ExitCode> {
+pub(super) async fn move_resources(uri: &BackendUri, args: &MoveArgs, environment: &Environment) -> Result<ExitCode> {
     let wanted = args.wanted()?;
     if args.json && !args.yes && !args.dry_run {
         bail!("--json does not ask: add --dry-run or --yes");
     }
-    let store = open(uri).await?;
+    let store = open(uri, environment).await?;
     let outcome = perform(&store, &wanted, args).await;
     store.close().await.map_err(|error| anyhow!(error.message)).with_context(|| format!("the database {uri}"))?;
     outcome
 }
 
 /// Opens a database that has tables.
-pub(super) async fn open(uri: &BackendUri) -> Result<Store> {
+pub(super) async fn open(uri: &BackendUri, environment: &Environment) -> Result<Store> {
     let what = || format!("the database {uri}");
     if let BackendUri::Sqlite(path) = uri {
         // `Store::open` would create the file, and the tables in an empty database.
@@ -142,7 +145,8 @@ pub(super) async fn open(uri: &BackendUri) -> Result<Store> {
     if migrations::state(uri, &TRACKING).await? == State::Empty {
         bail!("{} has no tables: check the URI", what());
     }
-    let options = StoreOptions { workspaces: true, ..StoreOptions::default() };
+    let workspace_store = workspace_store::of_environment(uri, environment)?;
+    let options = StoreOptions { workspaces: true, workspace_store, ..StoreOptions::default() };
     Store::open(uri, options).await.with_context(what)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use ferroflow_model::Environment;
 use ferroflow_store::{
     Store,
     db::{BackendUri, Upkeep},
@@ -42,8 +43,8 @@ pub(crate) struct OneWorkspaceArgs {
 }
 
 /// Moves, or prints what would be moved.
-pub(super) async fn migrate(uri: &BackendUri, args: &OneWorkspaceArgs) -> Result<ExitCode> {
-    let store = open(uri).await?;
+pub(super) async fn migrate(uri: &BackendUri, args: &OneWorkspaceArgs, environment: &Environment) -> Result<ExitCode> {
+    let store = open(uri, environment).await?;
     let outcome = perform(&store, args).await;
     store.close().await.map_err(|error| anyhow!(error.message)).with_context(|| format!("the database {uri}"))?;
     outcome

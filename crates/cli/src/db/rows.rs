@@ -15,6 +15,7 @@ use ferroflow_store::{
 use crate::{
     report::{self, out},
     server::rollups,
+    workspace_store,
 };
 
 /// Prints the revision, the row count of each table, the time of the newest change, the workspaces, and the users:
@@ -32,7 +33,12 @@ pub(super) async fn rows(uri: &BackendUri, chain: &'static Chain, environment: &
     // `None` for the revision of a newer version, or without one.
     let pending = revision.as_deref().and_then(|found| chain.pending(Some(found)));
     let is_at_head = is_filled_tracking && pending == Some(0);
-    let workspaces = if is_at_head { Some(workspace_summary::workspaces(uri).await?) } else { None };
+    let workspaces = if is_at_head {
+        let workspace_store = workspace_store::of_environment(uri, environment)?;
+        Some(workspace_summary::workspaces(uri, workspace_store.as_ref()).await?)
+    } else {
+        None
+    };
     let is_filled_users = chain.name == AUTH.name && pending == Some(0);
     let users = if is_filled_users { roster::roster(uri).await? } else { None };
     let rollups = if is_filled_tracking {

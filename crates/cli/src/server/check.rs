@@ -7,6 +7,7 @@ use ferroflow_model::Environment;
 use ferroflow_store::db::BackendUri;
 
 use super::ServerArgs;
+use crate::workspace_store;
 
 /// Refuses flags that cannot be honoured, and warns about ignored ones.
 pub(crate) fn check(args: &ServerArgs) -> Result<()> {
@@ -69,19 +70,22 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
     Ok(())
 }
 
-/// Refuses workspaces that are in another database than the backend store, and the variable that names the workspace of
-/// a client.
-pub(crate) fn check_workspaces(args: &ServerArgs, backend: &BackendUri, environment: &Environment) -> Result<()> {
+/// The database of the workspaces, if it is another one than the backend store.
+///
+/// # Errors
+/// It is not a database, or there is the variable that names the workspace of a client.
+pub(crate) fn workspace_store(
+    args: &ServerArgs,
+    backend: &BackendUri,
+    environment: &Environment,
+) -> Result<Option<BackendUri>> {
     if let Some(workspace) = environment.get("MLFLOW_WORKSPACE") {
         bail!("MLFLOW_WORKSPACE={workspace} is client-only. Unset it before starting the server.");
     }
-    let Some(uri) = args.workspace_store_uri.as_deref().filter(|uri| args.has_workspaces() && !uri.is_empty()) else {
-        return Ok(());
-    };
-    if BackendUri::parse(uri, environment).is_ok_and(|found| found.is_same_database(backend)) {
-        return Ok(());
+    match &args.workspace_store_uri {
+        Some(uri) if args.has_workspaces() => workspace_store::other(uri, backend, environment),
+        _ => Ok(None),
     }
-    bail!("--workspace-store-uri other than the backend store is not supported by this version")
 }
 
 /// The read replica of the backend store, if there is one.

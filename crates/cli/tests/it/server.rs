@@ -254,8 +254,8 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
         (&["--host", &unknown], "is not known"),
         (
-            &["--enable-workspaces", "--workspace-store-uri", "sqlite:///other.db", "--port", "0"],
-            "other than the backend",
+            &["--enable-workspaces", "--workspace-store-uri", "http://u:hunter2@h", "--port", "0"],
+            "does not name a database",
         ),
         (&["--enable-workspaces", "--default-artifact-root", "s3://bucket/workspaces", "--port", "0"], "reserved"),
         (&["--enable-workspaces", "--artifacts-only"], "needs --workspace-store-uri"),
@@ -308,7 +308,7 @@ fn flags_for_python_processes_are_accepted_and_the_prefix_serves_everything() {
 fn a_flag_about_workspaces_is_stronger_than_the_environment() {
     type Case = (&'static [&'static str], Option<(&'static str, &'static str)>, bool);
     const NAME: &str = "MLFLOW_ENABLE_WORKSPACES";
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         (&[], None, false),
         (&[], Some((NAME, "false")), false),
         (&[], Some((NAME, "true")), true),
@@ -317,6 +317,7 @@ fn a_flag_about_workspaces_is_stronger_than_the_environment() {
         (&["--enable-workspaces", "--disable-workspaces"], None, false),
         (&["--disable-workspaces", "--enable-workspaces"], None, true),
         (&["--enable-workspaces", "--workspace-store-uri", "sqlite:///mlflow.db"], None, true),
+        (&["--enable-workspaces"], Some(("MLFLOW_WORKSPACE_STORE_URI", "sqlite:///workspaces.db")), true),
     ];
     for (flags, variable, enabled) in cases {
         let server = Server::start_with(tempfile::tempdir().unwrap(), flags, variable.as_slice());

@@ -12,8 +12,8 @@ use ferroflow_auth::{Key, Requirement};
 use ferroflow_model::{
     Error, ErrorCode, Result,
     messages::{
-        model_registry::{CreateModelVersion, CreateRegisteredModel},
-        service::CreateExperiment,
+        model_registry::{CreateModelVersion, CreateRegisteredModel, RenameRegisteredModel},
+        service::{CreateExperiment, UpdateExperiment},
     },
     model_source,
     model_uri::ModelUri,
@@ -83,7 +83,8 @@ impl Rules<'_> {
                 }))
             }
             Resource::ModelVersion => self.new_version().await,
-            Resource::Dataset | Resource::Issue => Ok(self.named_experiments(Action::Update)),
+            Resource::Dataset => Ok(self.new_dataset()),
+            Resource::Issue => Ok(self.named_experiments(Action::Update)),
             // The managers of an experiment decide what its reviewers are asked.
             Resource::LabelSchema => self.experiments(Action::Manage).await,
             Resource::Demo => Ok(Some(Vec::new())),
@@ -129,7 +130,8 @@ impl Rules<'_> {
             Resource::TraceLink => self.trace_links(action).await,
             Resource::Assessment => self.assessment(action).await,
             Resource::Dataset => self.datasets(action).await,
-            Resource::DatasetSearch | Resource::IssueSearch => Ok(self.named_experiments(action)),
+            Resource::DatasetSearch => Ok(self.dataset_search(action)),
+            Resource::IssueSearch => Ok(self.named_experiments(action)),
             Resource::Demo => Ok(None),
             Resource::Issue => self.issues(action).await,
             Resource::LabelSchema => self.label_schema(action).await,
@@ -216,6 +218,10 @@ impl Rules<'_> {
         if ids.is_empty() {
             return Err(missing("experiment_id"));
         }
+        let new_name = self.refs.message::<UpdateExperiment>().and_then(|message| message.new_name.as_deref());
+        if !self.may_rename_to(ResourceType::Experiment, new_name) {
+            return Ok(None);
+        }
         let mut requirements = Vec::new();
         for id in ids {
             let experiment = Key::new(ResourceType::Experiment, canonical_id(&id));
@@ -225,6 +231,12 @@ impl Rules<'_> {
             }
         }
         Ok(Some(requirements))
+    }
+
+    /// Whether the caller may give a resource its new name, if it gets one.
+    fn may_rename_to(&self, kind: ResourceType, new_name: Option<&str>) -> bool {
+        let caller = self.cx.caller.as_ref();
+        new_name.is_none_or(|name| caller.is_none_or(|caller| caller.may_rename_to(kind, name)))
     }
 
     /// To create something in experiments: they must be writable, and its kind must not be denied.
@@ -283,6 +295,10 @@ impl Rules<'_> {
             let key = Key::new(ResourceType::RegisteredModel, self.model_name()?);
             return Ok((action != Action::Delete).then(|| vec![Requirement::new(key, action)]));
         };
+        let new_name = self.refs.message::<RenameRegisteredModel>().and_then(|message| message.new_name.as_deref());
+        if !self.may_rename_to(key.kind(), new_name) {
+            return Ok(None);
+        }
         let mut requirements = vec![Requirement::new(key.clone(), action)];
         if action == Action::Delete {
             requirements.push(Requirement::new(Key::any(version_kind_of(is_prompt)), action).or(&key));

@@ -32,11 +32,26 @@ pub(super) async fn of_request(
         None => Ok(None),
     };
     match entered {
-        Ok(Some((wanted, there))) => Ok((app.store.workspaces().adopt_workspace(wanted).await?, there)),
+        Ok(Some((wanted, there))) => {
+            let workspace = app.store.workspaces().adopt_workspace(wanted).await?;
+            let there = with_names(app, &workspace, there).await?;
+            Ok((workspace, there))
+        }
         // A client that has no workspace yet asks which there are.
         Err(error) if name.is_some() || !is_refusal(&error) => Err(error),
         Ok(None) | Err(_) => Ok((app.store.workspace(None).await?, namespaces.outside(caller))),
     }
+}
+
+/// The caller with what the cluster allows on experiments that roles name. They are looked up by each request, because an
+/// experiment gets its name when it is created, and may get another one.
+async fn with_names(app: &App, workspace: &Workspace, there: Arc<Caller>) -> Result<Arc<Caller>> {
+    let names = there.named_experiments();
+    if names.is_empty() {
+        return Ok(there);
+    }
+    let ids = app.store.workspaces().within(workspace).experiment_ids(names).await?;
+    Ok(Arc::new(there.with_experiments(&ids)))
 }
 
 fn is_refusal(error: &Error) -> bool {

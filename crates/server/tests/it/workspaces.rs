@@ -28,7 +28,10 @@ const KINDS: [(&str, &str, &str); 9] = [
 
 impl Server {
     async fn start(folder: &Path, workspaces: bool) -> Self {
-        let options = StoreOptions { workspaces, ..StoreOptions::default() };
+        Self::with(folder, StoreOptions { workspaces, ..StoreOptions::default() }).await
+    }
+
+    async fn with(folder: &Path, options: StoreOptions) -> Self {
         let store = Store::open(&BackendUri::Sqlite(folder.join("test.db")), options).await.unwrap();
         let destination = ArtifactRepository::Local(LocalRepository::new(folder.join("artifacts")));
         let locations =
@@ -83,6 +86,43 @@ async fn without_workspaces_the_header_is_refused() {
     assert!(text.starts_with("Endpoint: /ajax-api/3.0/mlflow/workspaces disabled because"), "{text}");
     let info = server.call(Some("team"), "GET", "3.0/mlflow/server-info", Value::Null).await;
     assert_eq!((info.0, &info.1["workspaces_enabled"]), (200, &json!(false)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn workspaces_may_have_a_database_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("workspaces.db");
+    let workspace_store = Some(BackendUri::Sqlite(other.clone()));
+    let options = StoreOptions { workspaces: true, workspace_store, ..StoreOptions::default() };
+    let server = Server::with(folder.path(), options).await;
+    let create =
+        |workspace, name| server.call(workspace, "POST", "2.0/mlflow/experiments/create", json!({"name": name}));
+    assert_eq!(create(Some("team"), "e").await.0, 404);
+    let values = json!({"name": "team", "default_artifact_root": "mlflow-artifacts:/root"});
+    assert_eq!(server.call(None, "POST", "3.0/mlflow/workspaces", values).await.0, 201);
+    let experiment = create(Some("team"), "e").await.1["experiment_id"].as_str().unwrap().to_owned();
+    assert_eq!((create(Some("team"), "e").await.0, create(None, "e").await.0), (400, 200));
+    let get = format!("2.0/mlflow/experiments/get?experiment_id={experiment}");
+    let found = server.call(Some("team"), "GET", &get, Value::Null).await.1;
+    assert_eq!(found["experiment"]["artifact_location"], format!("mlflow-artifacts:/root/{experiment}"));
+    assert_eq!(server.call(None, "GET", &get, Value::Null).await.0, 404);
+    let listed = server.call(None, "GET", "3.0/mlflow/workspaces", Value::Null).await.1;
+    assert_eq!(listed["workspaces"].as_array().unwrap().len(), 2);
+
+    let delete = async |mode: &str| {
+        server.call(None, "DELETE", &format!("3.0/mlflow/workspaces/team?mode={mode}"), Value::Null).await.0
+    };
+    assert_eq!((delete("RESTRICT").await, delete("CASCADE").await, delete("CASCADE").await), (500, 204, 404));
+    assert_eq!(create(Some("team"), "late").await.0, 404);
+
+    let ready = async || server.text(None, "GET", "/readyz", "").await.0;
+    assert_eq!(ready().await, 200);
+    std::fs::rename(&other, folder.path().join("elsewhere.db")).unwrap();
+    // The outcome of a check is kept for a moment.
+    let not_ready = async { while ready().await != 503 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), not_ready).await.expect("the missing file is found");
+    std::fs::rename(folder.path().join("elsewhere.db"), &other).unwrap();
     server.stop().await;
 }
 

@@ -27,6 +27,8 @@ pub(crate) const COLUMN_COUNT: usize = 9;
 
 statements! {
     static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM evaluation_datasets d WHERE d.dataset_id = $1 AND {ws:d}";
+    static NAMES: Workspace =
+        "SELECT d.dataset_id, d.name FROM evaluation_datasets d WHERE d.dataset_id {in $1} AND {ws:d}";
     static INSERT: Workspace =
         "INSERT INTO evaluation_datasets (dataset_id, name, digest, created_time, last_update_time, created_by, \
          last_updated_by, workspace) VALUES ($1, $2, $3, $4, $4, $5, $5, {ws})";
@@ -97,22 +99,18 @@ impl Scoped<'_> {
         let (now, dataset_id, user) = (now_ms(), &dataset_id, &user);
         let digest = &dataset_digest(&new.name, now);
         let (tags, experiment_ids) = (&tags, &experiment_ids);
-        self.store
-            .db
-            .transaction(|tx| async move {
-                self.keep(&tx).await?;
-                check_experiments(self.workspace, &tx, experiment_ids).await?;
-                let values =
-                    vec![dataset_id.into(), (&new.name).into(), digest.into(), now.into(), user.clone().into()];
-                tx.run(vec![
-                    Op::Execute(Statement::within(self.workspace, &INSERT, values)),
-                    Op::Insert(tags_insert(dataset_id, tags)),
-                    Op::Insert(associations(dataset_id, experiment_ids, "a-", now)),
-                ])
-                .await?;
-                Ok(())
-            })
+        self.creating(|tx, _| async move {
+            check_experiments(self.workspace, &tx, experiment_ids).await?;
+            let values = vec![dataset_id.into(), (&new.name).into(), digest.into(), now.into(), user.clone().into()];
+            tx.run(vec![
+                Op::Execute(Statement::within(self.workspace, &INSERT, values)),
+                Op::Insert(tags_insert(dataset_id, tags)),
+                Op::Insert(associations(dataset_id, experiment_ids, "a-", now)),
+            ])
             .await?;
+            Ok(())
+        })
+        .await?;
         Ok(Dataset {
             dataset_id: Some(dataset_id.clone()),
             name: Some(new.name.clone()),
@@ -210,6 +208,16 @@ impl Scoped<'_> {
     pub async fn dataset_experiment_ids(&self, dataset_id: &str) -> Result<Vec<String>> {
         let mut found = self.experiments_of_datasets(vec![dataset_id.to_owned()]).await?;
         Ok(found.remove(dataset_id).unwrap_or_default())
+    }
+
+    /// The names of datasets, by id. Those that are unknown are omitted.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn dataset_names(&self, dataset_ids: Vec<String>) -> Result<HashMap<String, String>> {
+        let statement = Statement::within(self.workspace, &NAMES, vec![dataset_ids.into()]);
+        let found = self.store.db.query(statement, |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?))).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// The experiments of datasets, by the id of the dataset. Those that are unknown or in no experiment are omitted.

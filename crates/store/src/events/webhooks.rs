@@ -139,15 +139,12 @@ impl Scoped<'_> {
             now_ms().into(),
         ];
         let (values, id, events) = (&values, id.as_str(), &new.events);
-        self.store
-            .db
-            .transaction(|tx| async move {
-                self.keep(&tx).await?;
-                tx.execute(Statement::within(self.workspace, &INSERT, values.clone())).await?;
-                insert_events(&tx, id, events).await?;
-                self.webhook(&tx, id).await
-            })
-            .await
+        self.creating(|tx, _| async move {
+            tx.execute(Statement::within(self.workspace, &INSERT, values.clone())).await?;
+            insert_events(&tx, id, events).await?;
+            self.webhook(&tx, id).await
+        })
+        .await
     }
 
     /// One webhook.

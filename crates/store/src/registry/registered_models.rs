@@ -84,27 +84,22 @@ impl Scoped<'_> {
         let last = last_of_each_key(tags);
         let is_prompt = last.contains_key(IS_PROMPT_TAG);
         let (now, given, workspace) = (now_ms(), &last, self.workspace.name());
-        self.store
-            .db
-            .transaction(|tx| async move {
-                self.keep(&tx).await?;
-                let values = vec![name.into(), now.into(), description.into()];
-                if tx.execute(Statement::within(self.workspace, &INSERT, values)).await? == 0 {
-                    let prompt_tag =
-                        Statement::within(self.workspace, &HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
-                    let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
-                    return Err(name_taken(name, taken_by_prompt, is_prompt));
-                }
-                let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
-                let row =
-                    |(key, value): (&&str, &&str)| vec![workspace.into(), name.into(), (*key).into(), (*value).into()];
-                let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
-                tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows })
-                    .await?;
-                self.enqueue(&tx, &Event::registered(name, tags, description));
-                Ok(())
-            })
-            .await?;
+        self.creating(|tx, _| async move {
+            let values = vec![name.into(), now.into(), description.into()];
+            if tx.execute(Statement::within(self.workspace, &INSERT, values)).await? == 0 {
+                let prompt_tag = Statement::within(self.workspace, &HAS_TAG, vec![name.into(), IS_PROMPT_TAG.into()]);
+                let taken_by_prompt = tx.query_opt(prompt_tag, |_| Ok(())).await?.is_some();
+                return Err(name_taken(name, taken_by_prompt, is_prompt));
+            }
+            let columns = &const { [text("workspace"), text("name"), text("key"), text("value")] };
+            let row =
+                |(key, value): (&&str, &&str)| vec![workspace.into(), name.into(), (*key).into(), (*value).into()];
+            let rows: Vec<Vec<Value>> = given.iter().map(row).collect();
+            tx.insert(Insert { table: "registered_model_tags", columns, only_if: None, on_conflict: "", rows }).await?;
+            self.enqueue(&tx, &Event::registered(name, tags, description));
+            Ok(())
+        })
+        .await?;
         let tags = last
             .into_iter()
             .map(|(key, value)| RegisteredModelTag { key: Some(key.into()), value: Some(value.into()) })

@@ -74,7 +74,7 @@ impl Unscoped<'_> {
         let read = |row: &Row<'_>| -> std::result::Result<_, DbError> {
             Ok(WorkspaceRoots { name: row.get(0)?, artifacts: row.get(1)?, archive: row.get(2)? })
         };
-        Ok(self.store.db.query(Statement::new(&ROOTS, Vec::new()), read).await?)
+        Ok(self.store.workspace_db().query(Statement::new(&ROOTS, Vec::new()), read).await?)
     }
 
     /// The workspace of an experiment, deleted or not; `None` if there is no such experiment.

@@ -22,6 +22,8 @@ pub(crate) const COLUMNS: &str = "e.experiment_id, e.name, e.artifact_location, 
 statements! {
     static BY_ID: Workspace = "SELECT ", COLUMNS, " FROM experiments e WHERE e.experiment_id = $1 AND {ws of e}";
     static BY_NAME: Workspace = "SELECT ", COLUMNS, " FROM experiments e WHERE {ws:e} AND e.name = $1";
+    static IDS_BY_NAME: Workspace =
+        "SELECT e.name, e.experiment_id FROM experiments e WHERE {ws:e} AND e.name {in $1}";
     static TAGS_BY_ID: Workspace =
         "SELECT t.experiment_id, t.key, t.value FROM experiment_tags t WHERE t.experiment_id = $1 AND {ws of t}";
     static TAGS_BY_NAME: Workspace =
@@ -76,29 +78,23 @@ impl Scoped<'_> {
             validation::experiment_tag(tag.key(), tag.value())?;
         }
         let (location, tags) = (&artifact_location, &tags);
-        self.store
-            .db
-            .transaction(|tx| async move {
-                let (root, _) = self.artifact_root_kept(&tx).await?;
-                let values = vec![name.into(), location.clone().into(), now_ms().into()];
-                let id = match tx
-                    .query_opt(Statement::within(self.workspace, &INSERT, values), |row| row.get::<i64>(0))
-                    .await
-                {
+        self.creating(|tx, root| async move {
+            let values = vec![name.into(), location.clone().into(), now_ms().into()];
+            let id =
+                match tx.query_opt(Statement::within(self.workspace, &INSERT, values), |row| row.get::<i64>(0)).await {
                     Err(DbError::Unique(_)) => {
                         return Err(Error::already_exists(format!("Experiment(name={name}) already exists.")));
                     }
                     id => id?.ok_or_else(|| Error::internal("The new experiment has no id."))?,
                 };
-                if location.is_none() {
-                    let location = uri::append_path(&root, &id.to_string())?;
-                    tx.execute(Statement::within(self.workspace, &SET_LOCATION, vec![id.into(), location.into()]))
-                        .await?;
-                }
-                insert_tags(&tx, id, tags).await?;
-                Ok(id.to_string())
-            })
-            .await
+            if location.is_none() {
+                let location = uri::append_path(&root, &id.to_string())?;
+                tx.execute(Statement::within(self.workspace, &SET_LOCATION, vec![id.into(), location.into()])).await?;
+            }
+            insert_tags(&tx, id, tags).await?;
+            Ok(id.to_string())
+        })
+        .await
     }
 
     /// One experiment, deleted or not.
@@ -118,6 +114,15 @@ impl Scoped<'_> {
     pub async fn get_experiment_by_name(&self, name: &str) -> Result<Option<Experiment>> {
         let conn = self.store.db.reader().await?;
         self.one(&conn, &BY_NAME, &TAGS_BY_NAME, name.into()).await
+    }
+
+    /// The experiments with these names, deleted or not: pairs of name and id.
+    ///
+    /// # Errors
+    /// Database errors only.
+    pub async fn experiment_ids(&self, names: Vec<String>) -> Result<Vec<(String, String)>> {
+        let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<i64>(1)?.to_string()));
+        Ok(self.store.db.query(Statement::within(self.workspace, &IDS_BY_NAME, vec![names.into()]), read).await?)
     }
 
     async fn one(

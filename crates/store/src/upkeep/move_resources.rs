@@ -1,6 +1,7 @@
 //! Moves resources from one workspace to another, as `mlflow db move-resources` does: the resources with their children
 //! in one transaction. What hangs on an experiment names it by its id, so it needs no change.
 
+pub(crate) mod skills;
 pub(crate) mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use ferroflow_model::{Error, ErrorCode, Result, python::repr, uri};
 use crate::{
     Unscoped,
     db::{DbError, Row, Statement, Tx, Value},
-    workspaces::{WORKSPACES_FOLDER, no_workspace},
+    workspaces::{WORKSPACES_FOLDER, no_workspace, skills::Skills},
 };
 
 /// A type of resource that can be moved, named as its table.
@@ -26,18 +27,21 @@ pub enum MovableType {
     McpServers,
     /// `registered_models`
     RegisteredModels,
+    /// `skills`, of a database at the head of MLflow 3.18; their names are `name` or `@organization/name`
+    Skills,
     /// `webhooks`
     Webhooks,
 }
 
 impl MovableType {
     /// All types, ordered by name.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::EvaluationDatasets,
         Self::Experiments,
         Self::Jobs,
         Self::McpServers,
         Self::RegisteredModels,
+        Self::Skills,
         Self::Webhooks,
     ];
 
@@ -50,6 +54,7 @@ impl MovableType {
             Self::Jobs => "jobs",
             Self::McpServers => "mcp_servers",
             Self::RegisteredModels => "registered_models",
+            Self::Skills => "skills",
             Self::Webhooks => "webhooks",
         }
     }
@@ -60,7 +65,9 @@ impl MovableType {
     /// There is none; the message is the reference's.
     pub fn parse(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|found| found.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
+            // Those of the reference's release: it has no skills.
+            let known: Vec<&str> = Self::ALL.into_iter().filter(|kind| *kind != Self::Skills).map(Self::name).collect();
+            let known = known.join(", ");
             Error::invalid(format!("Unknown resource type {}. Valid types: {known}", repr(name)))
         })
     }
@@ -122,23 +129,39 @@ impl Unscoped<'_> {
     /// Moves resources, or finds out what would be moved and what prevents it.
     ///
     /// # Errors
-    /// The move contradicts itself, a workspace does not exist, or the target has resources with the same names; nothing
-    /// was moved. The messages are the reference's.
+    /// The move contradicts itself, a workspace does not exist, the target has resources with the same names, or skills
+    /// would lose their files; nothing was moved. The messages are the reference's.
     pub async fn move_resources(&self, wanted: &Move, dry_run: bool) -> Result<Moved> {
         check(wanted)?;
-        let outcome = self.store.db.transaction(|tx| async move { self.move_in(&tx, wanted, dry_run).await }).await;
-        match outcome {
+        match self.move_once(wanted, dry_run).await {
             // Another client created one with the same name meanwhile, and the next attempt names it.
-            Err(error) if error.code == ErrorCode::ResourceAlreadyExists => {
-                self.store.db.transaction(|tx| async move { self.move_in(&tx, wanted, dry_run).await }).await
-            }
+            Err(error) if error.code == ErrorCode::ResourceAlreadyExists => self.move_once(wanted, dry_run).await,
             outcome => outcome,
         }
     }
 
-    async fn move_in(&self, tx: &Tx, wanted: &Move, dry_run: bool) -> Result<Moved> {
+    async fn move_once(&self, wanted: &Move, dry_run: bool) -> Result<Moved> {
+        let Some(workspaces) = &self.store.workspace_db else {
+            let moved = |tx: Tx| async move {
+                let own_root = own_root(&tx, wanted).await?;
+                self.move_in(&tx, wanted, own_root, dry_run).await
+            };
+            return self.store.db.transaction(moved).await;
+        };
+        // The workspaces are not deleted before the other transaction ends.
+        let kept = |held: Tx| async move {
+            let own_root = &own_root(&held, wanted).await?;
+            let moved = |tx: Tx| async move { self.move_in(&tx, wanted, own_root.clone(), dry_run).await };
+            self.store.db.transaction(moved).await
+        };
+        workspaces.transaction_once(kept).await
+    }
+
+    async fn move_in(&self, tx: &Tx, wanted: &Move, own_root: Option<String>, dry_run: bool) -> Result<Moved> {
         let statements = wanted.kind.statements();
-        let own_root = own_root(tx, wanted).await?;
+        if wanted.kind == MovableType::Skills && Skills::of(tx).await?.is_none() {
+            return Err(skills::no_tables());
+        }
         let root = match &wanted.artifacts {
             ArtifactPolicy::Preserve => None,
             ArtifactPolicy::Retarget(default) => Some(target_root(own_root, default.as_deref(), &wanted.to)?),
@@ -154,6 +177,11 @@ impl Unscoped<'_> {
             if !taken.is_empty() {
                 return Err(conflicts(wanted, &taken));
             }
+        }
+        if let Some(files) = statements.files
+            && tx.query_opt(Statement::new(files, chosen()), |_| Ok(())).await?.is_some()
+        {
+            return Err(skills::would_lose_files(&wanted.to));
         }
         let mut separated = Vec::new();
         for (what, count) in &statements.ties {
@@ -208,6 +236,9 @@ fn check(wanted: &Move) -> Result<()> {
     }
     if wanted.artifacts != ArtifactPolicy::Preserve && wanted.kind != MovableType::Experiments {
         return Err(Error::invalid("--artifact-policy retarget is only supported for --resource-type experiments."));
+    }
+    if let (MovableType::Skills, Chosen::Named(names)) = (wanted.kind, &wanted.chosen) {
+        names.iter().try_for_each(|name| skills::check_name(name))?;
     }
     Ok(())
 }

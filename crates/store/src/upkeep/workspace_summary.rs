@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Access, BackendUri, Direct, Row, Statement, Upkeep},
+    db::{Access, BackendUri, DbError, Direct, Row, Statement, Upkeep},
     upkeep::snapshot::SnapshotError,
     workspaces::delete::RESOURCES,
 };
@@ -21,15 +21,16 @@ pub struct WorkspaceSummary {
     pub nested: Vec<(String, String)>,
 }
 
-/// The workspaces of a tracking database at a head.
+/// The workspaces of a tracking database at a head, whose rows are in `apart` if they have a database of their own.
 ///
 /// # Errors
-/// The database cannot be read.
-pub async fn workspaces(uri: &BackendUri) -> Result<WorkspaceSummary, SnapshotError> {
+/// A database cannot be read.
+pub async fn workspaces(uri: &BackendUri, apart: Option<&BackendUri>) -> Result<WorkspaceSummary, SnapshotError> {
     let direct = Direct::open(uri, Access::Inspect).await?;
-    let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?));
-    let names =
-        direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await?;
+    let names = match apart {
+        Some(other) => names(&Direct::open(other, Access::Inspect).await?).await?,
+        None => names(&direct).await?,
+    };
     // Those of MLflow 3.18.
     let has_skills = crate::migrations::tables(&direct).await?.iter().any(|table| table == "skills");
     let counts: Vec<String> = RESOURCES
@@ -50,6 +51,12 @@ pub async fn workspaces(uri: &BackendUri) -> Result<WorkspaceSummary, SnapshotEr
     }
     summary.missing = missing.into_iter().collect();
     Ok(summary)
+}
+
+/// The workspaces with their roots, ordered by name.
+async fn names(direct: &Direct) -> Result<Vec<(String, Option<String>)>, DbError> {
+    let read = |row: &Row<'_>| Ok((row.get::<String>(0)?, row.get::<Option<String>>(1)?));
+    direct.query(unscoped("SELECT name, default_artifact_root FROM workspaces ORDER BY name"), read).await
 }
 
 fn unscoped(sql: &str) -> Statement {

@@ -7,7 +7,7 @@ use ferroflow_model::{Error, Result, python};
 
 use crate::{
     Store,
-    db::{Anywhere, DbError, Row, Sql, Statement, Tx},
+    db::{Anywhere, Db, DbError, Row, Sql, Statement, Tx},
     statements::statements,
     workspace::Workspace,
     workspaces::{is_default, no_workspace, skills::Skills},
@@ -291,7 +291,8 @@ static ROWS: [&Sql<Workspace>; 45] = [
 ];
 
 impl Store {
-    /// Deletes a workspace, in one transaction.
+    /// Deletes a workspace, in one transaction; where workspaces have a database of their own, in one of each, of which the
+    /// last deletes the row. There, what is left of a workspace without a row is deleted too.
     ///
     /// # Errors
     /// It does not exist or is the default one, it has resources that may not be deleted, or names that the default
@@ -300,37 +301,52 @@ impl Store {
         if is_default(name) {
             return Err(Error::invalid_state("Cannot delete the reserved 'default' workspace"));
         }
+        let outcome = match &self.workspace_db {
+            None => self.delete_with_row(name, mode).await,
+            Some(workspaces) => Box::pin(self.delete_apart(workspaces, name, mode)).await,
+        };
+        self.known_workspaces.remove(name);
+        outcome
+    }
+
+    async fn delete_with_row(&self, name: &str, mode: DeletionMode) -> Result<()> {
         let workspace = &Workspace::found(name);
         let outcome = self
             .db
             .transact(|tx| async move {
-                let lock = Statement::new(&LOCK, vec![name.into()]);
-                if tx.query_opt(lock, |_| Ok(())).await?.is_none() {
+                if !lock(&tx, name).await? {
                     return Err(Failure::Refused(no_workspace(name)));
                 }
-                tx.query(Statement::new(&NO_TIMEOUT, Vec::new()), |_| Ok(())).await?;
-                match mode {
-                    DeletionMode::Restrict => restrict(&tx, workspace).await?,
-                    DeletionMode::SetDefault => move_to_default(&tx, workspace).await?,
-                    DeletionMode::Cascade => self.delete_rows(&tx, workspace).await?,
-                }
+                self.empty(&tx, workspace, mode).await?;
                 tx.execute(Statement::new(&DELETE, vec![name.into()])).await?;
                 Ok(())
             })
             .await;
-        self.known_workspaces.remove(name);
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Failure::Refused(error)) => Err(error),
-            Err(Failure::Db(DbError::Unique(_))) => Err(Error::invalid_state(format!(
-                "Cannot delete workspace '{name}': resources in this workspace conflict with existing resources in the \
-                 'default' workspace. Resolve naming conflicts before deleting."
-            ))),
-            Err(Failure::Db(DbError::ForeignKey(_))) => Err(Error::invalid_state(format!(
-                "Cannot delete workspace '{name}': deletion failed due to database integrity constraints. This often \
-                 indicates that related resources still reference this workspace."
-            ))),
-            Err(Failure::Db(error)) => Err(error.into()),
+        outcome.map_err(|failure| failure.of(name))
+    }
+
+    async fn delete_apart(&self, workspaces: &Db, name: &str, mode: DeletionMode) -> Result<()> {
+        let workspace = &Workspace::found(name);
+        workspaces
+            .transaction_once(|held| async move {
+                if !lock(&held, name).await? && self.resources(name).await?.is_none() {
+                    return Err(no_workspace(name));
+                }
+                let emptied = self.db.transact(|tx| async move { self.empty(&tx, workspace, mode).await }).await;
+                emptied.map_err(|failure: Failure| failure.of(name))?;
+                held.execute(Statement::new(&DELETE, vec![name.into()])).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes or moves what is in a workspace, or refuses to.
+    async fn empty(&self, tx: &Tx, workspace: &Workspace, mode: DeletionMode) -> Result<(), Failure> {
+        tx.query(Statement::new(&NO_TIMEOUT, Vec::new()), |_| Ok(())).await?;
+        match mode {
+            DeletionMode::Restrict => restrict(tx, workspace).await,
+            DeletionMode::SetDefault => move_to_default(tx, workspace).await,
+            DeletionMode::Cascade => Ok(self.delete_rows(tx, workspace).await?),
         }
     }
 
@@ -356,25 +372,53 @@ enum Failure {
     Db(DbError),
 }
 
+impl Failure {
+    /// The error for the client.
+    fn of(self, name: &str) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Db(DbError::Unique(_)) => Error::invalid_state(format!(
+                "Cannot delete workspace '{name}': resources in this workspace conflict with existing resources in the \
+                 'default' workspace. Resolve naming conflicts before deleting."
+            )),
+            Self::Db(DbError::ForeignKey(_)) => Error::invalid_state(format!(
+                "Cannot delete workspace '{name}': deletion failed due to database integrity constraints. This often \
+                 indicates that related resources still reference this workspace."
+            )),
+            Self::Db(error) => error.into(),
+        }
+    }
+}
+
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         Self::Db(error)
     }
 }
 
+/// Locks the row of a workspace, if there is one.
+async fn lock(tx: &Tx, name: &str) -> Result<bool, DbError> {
+    Ok(tx.query_opt(Statement::new(&LOCK, vec![name.into()]), |_| Ok(())).await?.is_some())
+}
+
 async fn restrict(tx: &Tx, workspace: &Workspace) -> Result<(), Failure> {
     tx.execute(Statement::within(workspace, &DELETE_DELETED_WEBHOOKS, Vec::new())).await?;
+    match resources(tx, workspace).await? {
+        None => Ok(()),
+        Some((table, count)) => Err(still_there(workspace, table, count)),
+    }
+}
+
+/// The first table with resources of a workspace, and how many.
+pub(super) async fn resources(tx: &Tx, workspace: &Workspace) -> Result<Option<(&'static str, i64)>, DbError> {
     let read = |row: &Row<'_>| (0..RESOURCES.len()).map(|column| row.get::<i64>(column)).collect::<Result<Vec<_>, _>>();
     let counts = tx.query_opt(Statement::within(workspace, &COUNTS, Vec::new()), read).await?.unwrap_or_default();
-    if let Some((table, count)) = RESOURCES.iter().zip(counts).find(|(_, count)| *count > 0) {
-        return Err(still_there(workspace, table, count));
+    if let Some((table, count)) = RESOURCES.into_iter().zip(counts).find(|(_, count)| *count > 0) {
+        return Ok(Some((table, count)));
     }
     match Skills::of(tx).await? {
-        Some(skills) => match skills.count(workspace).await? {
-            0 => Ok(()),
-            count => Err(still_there(workspace, "skills", count)),
-        },
-        None => Ok(()),
+        Some(skills) => Ok(Some(("skills", skills.count(workspace).await?)).filter(|(_, count)| *count > 0)),
+        None => Ok(None),
     }
 }
 

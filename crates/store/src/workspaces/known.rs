@@ -9,7 +9,7 @@ use ferroflow_model::{Result, cache::Cache};
 
 use crate::{
     Store,
-    db::{Anywhere, Statement},
+    db::{Anywhere, Statement, Tx},
     statements::statements,
     workspace::Workspace,
     workspaces::no_workspace,
@@ -55,7 +55,7 @@ impl Store {
             return Ok(found);
         }
         let asked = Instant::now();
-        let found = self.db.query(Statement::new(&EXISTS, vec![name.into()]), |_| Ok(())).await?;
+        let found = self.workspace_db().query(Statement::new(&EXISTS, vec![name.into()]), |_| Ok(())).await?;
         if found.is_empty() {
             self.known_workspaces.remove(name);
             return Err(no_workspace(name));
@@ -74,7 +74,8 @@ impl Store {
             outcome => return outcome,
         }
         let asked = Instant::now();
-        self.db.transact(|tx| async move { tx.execute(Statement::new(&ADOPT, vec![name.into()])).await }).await?;
+        let adopt = |tx: Tx| async move { tx.execute(Statement::new(&ADOPT, vec![name.into()])).await };
+        self.workspace_db().transact(adopt).await?;
         Ok(self.remember(name, asked))
     }
 

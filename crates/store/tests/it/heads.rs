@@ -5,7 +5,10 @@ use ferroflow_store::{
     DeletionMode, IssueChange, Store, StoreOptions, UserStore, WorkspaceValues,
     db::{BackendUri, Db, DbOptions, Statement, Upkeep},
     migrations::{self, AUTH, Done, MigrationError, Options, State, TRACKING},
-    upkeep::gc::PurgeOutcome,
+    upkeep::{
+        gc::PurgeOutcome,
+        move_resources::{ArtifactPolicy, Chosen, MovableType, Move},
+    },
 };
 
 use crate::support::{self, Here as _, on_each};
@@ -302,6 +305,84 @@ async fn places_of_skill(uri: &BackendUri, name: &str) -> Vec<String> {
     let tables = ["skills", "skill_versions", "skill_tags", "skill_version_tags", "skill_aliases"];
     let each = tables.map(|table| format!("SELECT workspace FROM {table} WHERE name = '{name}'"));
     texts(uri, &each.join(" UNION ")).await
+}
+
+on_each!(skills_move_between_workspaces);
+async fn skills_move_between_workspaces(uri: &BackendUri) {
+    let open = async || Store::open(uri, StoreOptions { workspaces: true, ..StoreOptions::default() }).await.unwrap();
+    let wanted = |chosen: Chosen| Move {
+        kind: MovableType::Skills,
+        from: "default".into(),
+        to: "team".into(),
+        chosen,
+        artifacts: ArtifactPolicy::Preserve,
+        names_in_errors: 9,
+    };
+    let named = |names: &[&str]| wanted(Chosen::Named(names.iter().map(|name| (*name).to_owned()).collect()));
+    upgrade(uri, Some(FIRST)).await.unwrap();
+    let store = open().await;
+    store.create_workspace("team", &WorkspaceValues::default()).await.unwrap();
+    let refused = async |store: &Store, wanted: &Move| {
+        let dry = store.upkeep().move_resources(wanted, true).await.unwrap_err();
+        assert_eq!(dry, store.upkeep().move_resources(wanted, false).await.unwrap_err());
+        dry.message
+    };
+    let message = refused(&store, &wanted(Chosen::All)).await;
+    assert!(message.starts_with("The database has no skills"), "{message}");
+    store.close().await.unwrap();
+
+    upgrade(uri, Some(BETWEEN)).await.unwrap();
+    for (name, source) in [("one", "git"), ("two", "mlflow"), ("three", "git")] {
+        skill(uri, "default", name, source).await;
+    }
+    skill(uri, "team", "three", "git").await;
+    run(uri, "INSERT INTO skills (name, created_at, last_updated_at) VALUES ('one', 1, 2)").await;
+    let store = open().await;
+    let moved = async |wanted: &Move| {
+        let dry = store.upkeep().move_resources(wanted, true).await.unwrap();
+        assert_eq!(dry, store.upkeep().move_resources(wanted, false).await.unwrap());
+        (dry.names, dry.rows, dry.missing)
+    };
+    let text = |text: &str| text.to_owned();
+    let places = async |organization: &str, name: &str| {
+        let of = format!("organization = '{organization}' AND name = '{name}'");
+        texts(uri, &format!("SELECT workspace FROM skills WHERE {of} ORDER BY 1")).await
+    };
+
+    // What would collide, and what would lose its files, is reported before anything moves.
+    let message = refused(&store, &wanted(Chosen::All)).await;
+    assert!(message.contains("the following skills already exist in workspace 'team'"), "{message}");
+    assert!(message.contains("\n  '@acme/three'\nRename or remove"), "{message}");
+    let message = refused(&store, &named(&["@acme/two", "@acme/one"])).await;
+    assert!(message.contains("lose access to their artifact content in workspace 'team'"), "{message}");
+    for wrong in ["@acme", "@/one", "@acme/"] {
+        let message = refused(&store, &named(&[wrong])).await;
+        assert_eq!(message, "Skill identities must be 'name' or '@organization/name'.");
+    }
+    assert_eq!(places("acme", "one").await, ["default"]);
+
+    // The organization is a part of the name.
+    let done = moved(&named(&["@acme/one", "@none/one"])).await;
+    assert_eq!(done, (vec![text("@acme/one")], 1, vec![text("@none/one")]));
+    assert_eq!((places("acme", "one").await, places("", "one").await), (vec![text("team")], vec![text("default")]));
+    let of_children = texts(
+        uri,
+        "SELECT workspace FROM skill_versions WHERE name = 'one' UNION SELECT workspace FROM skill_tags WHERE name = 'one' \
+         UNION SELECT workspace FROM skill_version_tags WHERE name = 'one' \
+         UNION SELECT workspace FROM skill_aliases WHERE name = 'one'",
+    );
+    assert_eq!(of_children.await, ["team"]);
+
+    // By tags, and all of them.
+    run(uri, "UPDATE skill_versions SET source_type = 'git'").await;
+    run(uri, "UPDATE skill_tags SET value = 'w' WHERE name = 'three'").await;
+    let done = moved(&wanted(Chosen::Tagged(vec![(text("k"), text("v"))]))).await;
+    assert_eq!((done.0, places("acme", "two").await), (vec![text("@acme/two")], vec![text("team")]));
+    run(uri, "DELETE FROM skills WHERE workspace = 'team' AND name = 'three'").await;
+    assert_eq!(moved(&wanted(Chosen::All)).await.0, ["@acme/three", "one"]);
+    let back = Move { from: "team".into(), to: "default".into(), ..wanted(Chosen::All) };
+    assert_eq!(moved(&back).await.1, 4);
+    store.close().await.unwrap();
 }
 
 on_each!(a_workspace_is_deleted_at_every_head, flavor = "multi_thread");

@@ -61,3 +61,4 @@ mod webhooks;
 mod workspace_records;
 mod workspace_roles;
 mod workspaces;
+mod workspaces_apart;

@@ -1,6 +1,6 @@
 //! The rules of evaluation data, which has the permissions of the experiments that it belongs to.
 
-use ferroflow_auth::{Key, Requirement};
+use ferroflow_auth::{Caller, Key, Requirement};
 use ferroflow_model::{
     Result,
     messages::service::{AddDatasetToExperiments, RemoveDatasetFromExperiments},
@@ -17,8 +17,44 @@ impl Rules<'_> {
         (!ids.is_empty()).then(|| ids.iter().map(|id| on_experiment(id, action)).collect())
     }
 
+    /// A new dataset, in experiments that may be changed.
+    pub(super) fn new_dataset(&self) -> Option<Vec<Requirement>> {
+        let experiments = self.named_experiments(Action::Update);
+        match self.cluster_caller() {
+            None => experiments,
+            Some(caller) => caller.may_create_datasets().then(|| experiments.unwrap_or_default()),
+        }
+    }
+
+    /// The datasets of the experiments that a request names.
+    pub(super) fn dataset_search(&self, action: Action) -> Option<Vec<Requirement>> {
+        // A search has no way to leave out datasets by their names.
+        let may = self.cluster_caller().is_none_or(|caller| caller.may_on_all_datasets(action));
+        if may { self.named_experiments(action) } else { None }
+    }
+
+    /// The caller, if the cluster says who may do what with datasets.
+    fn cluster_caller(&self) -> Option<&Caller> {
+        self.cx.caller.as_deref().filter(|caller| caller.has_rights_on_datasets())
+    }
+
+    /// An action on datasets by what the cluster says of them, and on the experiments that they are added to or removed
+    /// from.
+    async fn datasets_of_cluster(&self, caller: &Caller, action: Action) -> Result<Option<Vec<Requirement>>> {
+        let ids = self.refs.all(RefKind::Dataset);
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let found = self.cx.store().dataset_names(ids.clone()).await?;
+        let may = |id: &String| found.get(id).is_some_and(|name| caller.may_on_dataset(Some(name), action));
+        Ok(ids.iter().all(may).then(|| self.named_experiments(action).unwrap_or_default()))
+    }
+
     /// An action on the experiments of datasets: all of them, of which there must be some.
     pub(super) async fn datasets(&self, action: Action) -> Result<Option<Vec<Requirement>>> {
+        if let Some(caller) = self.cluster_caller() {
+            return self.datasets_of_cluster(caller, action).await;
+        }
         let ids = self.refs.all(RefKind::Dataset);
         let count = ids.len();
         let found = self.cx.store().experiments_of_datasets(ids).await?;

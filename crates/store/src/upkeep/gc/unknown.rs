@@ -4,7 +4,7 @@ use ferroflow_model::Result;
 
 use crate::{
     Unscoped,
-    db::{Statement, upkeep::Gc},
+    db::{Row, Statement, upkeep::Gc},
     statements::statements,
 };
 
@@ -23,8 +23,8 @@ statements! {
     static RUNS: Gc = "SELECT run_uuid FROM runs WHERE run_uuid {in $1}";
     static LOGGED_MODELS: Gc = "SELECT model_id FROM logged_models WHERE model_id {in $1}";
     static TRACES: Gc = "SELECT request_id FROM trace_info WHERE request_id {in $1}";
-    static WORKSPACES: Gc =
-        "SELECT name FROM workspaces WHERE name {in $1} UNION SELECT workspace FROM experiments WHERE workspace {in $1}";
+    static WORKSPACES: Gc = "SELECT name FROM workspaces WHERE name {in $1}";
+    static WITH_EXPERIMENTS: Gc = "SELECT DISTINCT workspace FROM experiments WHERE workspace {in $1}";
 }
 
 impl Unscoped<'_> {
@@ -53,6 +53,10 @@ impl Unscoped<'_> {
     /// # Errors
     /// Database errors only.
     pub async fn existing_workspaces(&self, names: Vec<String>) -> Result<Vec<String>> {
-        Ok(self.store.db.query(Statement::new(&WORKSPACES, vec![names.into()]), |row| row.get(0)).await?)
+        let read = |row: &Row<'_>| row.get::<String>(0);
+        let experiments = Statement::new(&WITH_EXPERIMENTS, vec![names.clone().into()]);
+        let mut found = self.store.workspace_db().query(Statement::new(&WORKSPACES, vec![names.into()]), read).await?;
+        found.extend(self.store.db.query(experiments, read).await?);
+        Ok(found)
     }
 }

@@ -1,6 +1,6 @@
 //! The statements of a move, by the type of resource. `$1` is the source, the names come after.
 
-use super::MovableType;
+use super::{MovableType, skills};
 use crate::{
     db::{Sql, upkeep::Move},
     statements::statements,
@@ -107,6 +107,8 @@ pub(super) struct MoveStatements {
     pub(super) tags: Option<&'static Sql<Move>>,
     /// The names that the target has, if a name is one there.
     pub(super) taken: Option<&'static Sql<Move>>,
+    /// Finds a row if some would lose their files, which are in the folder of the source.
+    pub(super) files: Option<&'static Sql<Move>>,
     pub(super) count: &'static Sql<Move>,
     /// The resources first.
     pub(super) moves: Vec<&'static Sql<Move>>,
@@ -121,6 +123,7 @@ impl MovableType {
                 names: &EXPERIMENTS,
                 tags: Some(&EXPERIMENT_TAGS),
                 taken: Some(&TAKEN_EXPERIMENTS),
+                files: None,
                 count: &COUNT_EXPERIMENTS,
                 moves: vec![&MOVE_EXPERIMENTS],
                 ties: vec![
@@ -145,6 +148,7 @@ impl MovableType {
                 names: &MODELS,
                 tags: Some(&MODEL_TAGS),
                 taken: Some(&TAKEN_MODELS),
+                files: None,
                 count: &COUNT_MODELS,
                 moves: vec![&MOVE_MODELS, &MOVE_VERSIONS, &MOVE_MODEL_TAGS, &MOVE_VERSION_TAGS, &MOVE_ALIASES],
                 ties: vec![(
@@ -157,6 +161,7 @@ impl MovableType {
                 names: &DATASETS,
                 tags: None,
                 taken: None,
+                files: None,
                 count: &COUNT_DATASETS,
                 moves: vec![&MOVE_DATASETS],
                 ties: vec![(
@@ -165,10 +170,20 @@ impl MovableType {
                     &EXPERIMENTS_LEFT,
                 )],
             },
+            Self::Skills => MoveStatements {
+                names: &skills::NAMES,
+                tags: Some(&skills::TAGS),
+                taken: Some(&skills::TAKEN),
+                files: Some(&skills::WITH_FILES),
+                count: &skills::COUNT,
+                moves: vec![&skills::MOVE],
+                ties: vec![],
+            },
             Self::Webhooks => MoveStatements {
                 names: &WEBHOOKS,
                 tags: None,
                 taken: None,
+                files: None,
                 count: &COUNT_WEBHOOKS,
                 moves: vec![&MOVE_WEBHOOKS],
                 ties: vec![],
@@ -177,6 +192,7 @@ impl MovableType {
                 names: &JOBS,
                 tags: None,
                 taken: None,
+                files: None,
                 count: &COUNT_JOBS,
                 moves: vec![&MOVE_JOBS],
                 ties: vec![],
@@ -185,6 +201,7 @@ impl MovableType {
                 names: &MCP_SERVERS,
                 tags: Some(&MCP_SERVER_TAGS),
                 taken: Some(&TAKEN_MCP_SERVERS),
+                files: None,
                 count: &COUNT_MCP_SERVERS,
                 moves: vec![
                     &MOVE_MCP_SERVERS,

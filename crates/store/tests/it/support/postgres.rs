@@ -122,6 +122,13 @@ fn uri(database: &str) -> BackendUri {
     parse(&format!("{scheme}://{authority}/{database}{query}"))
 }
 
+/// The database of a URI with another schema in front.
+pub(crate) fn in_schema(of: &BackendUri, schema: &str) -> BackendUri {
+    let text = of.to_string();
+    let database = text.rsplit('/').next().expect("the name of a database");
+    uri(&format!("{database}?options=-csearch_path%3D{schema}"))
+}
+
 /// Connects to the maintenance database: one connection for statements, and one that holds the lock.
 fn admin() -> Db {
     Db::open(&uri("postgres"), DbOptions { pool_size: 2, ..DbOptions::default() }).expect("the server's database")
