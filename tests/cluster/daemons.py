@@ -15,7 +15,7 @@ import configured
 import psycopg2
 from support import required
 from support.postgres_programs import as_user, ask, give, program, user
-from support.servers import free_port
+from support.ports import free_port
 
 #: Seconds until a daemon accepts connections.
 START_SECONDS = 60

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 
 import daemons
 from support import required
-from support.servers import Server, free_port, running
+from support.ports import free_port
+from support.servers import Server, running
 
 SERVERS = 3
 

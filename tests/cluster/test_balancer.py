@@ -9,7 +9,7 @@ import daemons
 import pytest
 import requests
 from fleet import SERVERS
-from support.servers import free_port
+from support.ports import free_port
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -9,8 +9,9 @@ import pytest
 import requests
 from support import required
 from support.chart import env, objects, runnable, with_databases
+from support.ports import free_port
 from support.postgres import create, drop
-from support.servers import Server, free_port
+from support.servers import Server
 
 PASSWORD = "the administrator's own"
 

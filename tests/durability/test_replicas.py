@@ -11,7 +11,8 @@ import mlflow
 import pytest
 import requests
 from support import postgres, required
-from support.servers import ferroflow, free_port
+from support.ports import free_port
+from support.servers import ferroflow
 from support.standby import pair
 
 FLAG = "--read-replica-backend-store-uri"

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg2
 
 from support.postgres_programs import as_user, ask, give, program
-from support.servers import free_port
+from support.ports import free_port
 
 #: Seconds until a server accepts connections, and until one is as far as another.
 START_SECONDS = 60

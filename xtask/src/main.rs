@@ -12,6 +12,7 @@ mod environment;
 mod generate;
 mod helm;
 mod msrv;
+mod ports;
 mod postgres;
 mod process;
 mod python;
