@@ -61,7 +61,7 @@ def balanced():
             stack.callback(server.shutdown)
             return server
 
-        host, port = stack.enter_context(daemons.balancer(ports))
+        host, port = stack.enter_context(daemons.balancer(ports)).address
         yield ports, start, f"http://{host}:{port}/"
 
 
