@@ -26,7 +26,7 @@ use crate::{
 
 /// The `ferroflow` binary under test.
 pub(crate) const BIN: &str = "FERROFLOW_BIN";
-/// The program of the version before, from which servers are upgraded. Without it they are upgraded to their own version.
+/// The program of the version before. Without it, servers are upgraded to their own version.
 pub(crate) const PREVIOUS: &str = "FERROFLOW_PREVIOUS_BIN";
 /// A superuser's URL of the PostgreSQL server.
 pub(crate) const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
