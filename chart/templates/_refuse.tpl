@@ -29,6 +29,12 @@ is wrong and what to set.
 {{- if and .Values.otlpGrpc.enabled (has (int .Values.otlpGrpc.port) (list 5000 5001 (int .Values.service.port) (int .Values.service.targetPort))) -}}
 {{- fail (printf "otlpGrpc.port: %d is a port of HTTP. Set another one, such as 4317." (int .Values.otlpGrpc.port)) -}}
 {{- end -}}
+{{- if and (or .Values.quotas.hard .Values.quotas.soft) (ne .Values.engine "ferroflow") -}}
+{{- fail "quotas.hard, quotas.soft: only engine ferroflow has quotas." -}}
+{{- end -}}
+{{- if and .Values.monitoring.traces.endpoint (ne .Values.engine "ferroflow") -}}
+{{- fail "monitoring.traces.endpoint: only engine ferroflow exports traces of itself." -}}
+{{- end -}}
 {{- if and (include "ferroflow.readReplica" .) (ne .Values.engine "ferroflow") -}}
 {{- fail "postgresql.readReplica, postgresql.external.readReplicaUriKey: only engine ferroflow reads its own writes with a replica." -}}
 {{- end -}}

@@ -36,6 +36,28 @@
 {{- end }}
 {{- end }}
 {{- include "ferroflow.readReplicaEnv" . }}
+{{- if $ferroflow }}
+{{- range $kind, $limits := .Values.quotas }}
+{{- with include "ferroflow.quotas" $limits }}
+- name: FERROFLOW_{{ upper $kind }}_QUOTAS
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.mlflow.slowStatementSeconds) }}
+- name: FERROFLOW_SLOW_STATEMENT
+  value: {{ .Values.mlflow.slowStatementSeconds | toString | quote }}
+{{- end }}
+{{- with .Values.monitoring.traces }}
+{{- if .endpoint }}
+- name: FERROFLOW_OTEL_TRACES_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .ratio | toString | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: MLFLOW_SERVER_ALLOWED_HOSTS
   value: {{ include "ferroflow.allowedHosts" . | quote }}
 {{- with include "ferroflow.allowedOrigins" . }}
@@ -64,6 +86,15 @@
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .key }}}}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Quotas as the server's list: `experiment.runs=100000,workspace.runs=1000000`. */}}
+{{- define "ferroflow.quotas" -}}
+{{- $list := list -}}
+{{- range $name, $number := . -}}
+{{- if not (kindIs "invalid" $number) }}{{ $list = append $list (printf "%s=%d" $name (int64 $number)) }}{{ end -}}
+{{- end -}}
+{{- join "," $list -}}
 {{- end }}
 
 {{/*

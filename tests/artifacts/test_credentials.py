@@ -14,7 +14,7 @@ import requests
 import services
 from mlflow import MlflowClient
 from support import stores
-from support.servers import free_port
+from support.ports import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 

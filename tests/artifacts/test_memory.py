@@ -14,7 +14,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from support import postgres, required, stores
-from support.servers import free_port
+from support.ports import free_port
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
 MIB = 1024 * 1024

@@ -10,7 +10,7 @@ import faults
 import pytest
 import requests
 from support import required, stores
-from support.servers import free_port
+from support.ports import free_port
 
 
 def lines(server, text: str) -> list[str]:

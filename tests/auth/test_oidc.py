@@ -14,7 +14,7 @@ import pytest
 import requests
 from api_server import account, api_server
 from people import ADMIN, People, settings
-from support import oidc, postgres, required, servers
+from support import oidc, ports, postgres, required, servers
 from werkzeug.security import check_password_hash
 
 pytestmark = pytest.mark.rotates(every=4)
@@ -243,7 +243,7 @@ def test_a_local_user_is_linked_where_that_is_allowed(groups, status, tmp_path):
 
 def test_a_provider_that_does_not_answer_is_said(tmp_path):
     with ExitStack() as stack:
-        port = servers.free_port()
+        port = ports.free_port()
         section = SECTION.format(issuer=f"http://127.0.0.1:{port}")
         people, server = start(stack, "sqlite", tmp_path, section)
         claims = {"iss": f"http://127.0.0.1:{port}", "aud": "urn:mlflow", "sub": "x", "exp": int(time.time()) + 60}

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from people import ADMIN, People, settings
-from support import certificates, postgres, required, servers
+from support import certificates, ports, postgres, required, servers
 
 API = "/api/2.0/mlflow"
 EXPERIMENT = f"{API}/experiments/get?experiment_id=0"
@@ -219,7 +219,7 @@ def test_what_would_not_be_guarded_as_asked_does_not_start(tmp_path, authority):
 
 
 def test_further_addresses_and_the_prefix_of_a_proxy_are_taken(tmp_path):
-    port = servers.free_port()
+    port = ports.free_port()
     with serving(tmp_path / "bind", "--gunicorn-opts", f"--bind 127.0.0.1:{port} --keep-alive 5") as server:
         for url in (server.url, f"http://127.0.0.1:{port}"):
             assert requests.get(url + EXPERIMENT, timeout=30).status_code == 200

@@ -9,7 +9,7 @@ import pytest
 import requests
 from conftest import PICTURES
 from playwright.sync_api import expect
-from support import oidc, required, servers
+from support import oidc, ports, required, servers
 from web_ui import WebUi, remember
 
 pytestmark = pytest.mark.rotates(by="guarded", together=True)
@@ -23,7 +23,7 @@ CREATE = "/ajax-api/2.0/mlflow/experiments/create"
 def guarded(request, tmp_path_factory):
     """The address of a server whose users log in at a provider, without its host and origin checks."""
     prefix, folder = request.param, tmp_path_factory.mktemp("oidc")
-    port = servers.free_port()
+    port = ports.free_port()
     with oidc.provider() as provider:
         url = f"http://127.0.0.1:{port}{prefix}"
         redirect = f"{url}/oidc/callback"

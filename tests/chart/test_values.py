@@ -52,6 +52,8 @@ def test_every_group_is_closed():
         ("postgresql.clusterName=V1", "clusterName"),
         ("postgresql.imageName=ghcr.io/cloudnative-pg/postgresql:latest", "imageName"),
         ("openshift=perhaps", "openshift"),
+        ("quotas.hard.experiment\\.bytes=1", "experiment.bytes"),
+        ("quotas.soft.experiment\\.runs=0", "experiment.runs"),
     ],
 )
 def test_a_typo_is_refused_with_what_was_meant(generation, wrong, meant):
@@ -80,6 +82,8 @@ RECOVERING = ("postgresql.clusterName=pg-cluster-v2", "recovery.serverName=pg-cl
         ("openshift", ["migration.hook=helm", "mlflow.autoMigrate=true"], "both upgrade the databases"),
         ("kubernetes-mlflow", ["otlpGrpc.enabled=true"], "only engine ferroflow serves OTLP/gRPC"),
         ("kubernetes", ["otlpGrpc.enabled=true", "otlpGrpc.port=5000"], "5000 is a port of HTTP"),
+        ("kubernetes-mlflow", ["quotas.soft.experiment\\.runs=10"], "only engine ferroflow has quotas"),
+        ("kubernetes-mlflow", ["monitoring.traces.endpoint=http://collector:4318/v1/traces"], "only engine ferroflow exports traces of itself"),
         ("openshift", ["gcs.bucket=other"], "s3.bucket and gcs.bucket: set one of them"),
         ("kubernetes-azure", ["azure.account="], "set the storage account that azure.container is in"),
         ("kubernetes-azure", ["azure.sasTokenKey=token"], "azure.accountNameKey: set the key of the account's name"),

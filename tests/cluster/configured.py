@@ -8,14 +8,14 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
 
 
-def balancer(port: int, servers: Sequence[int]) -> str:
-    """``haproxy.cfg`` for servers on these ports."""
+def balancer(port: int, servers: Sequence[int], statistics: Path) -> str:
+    """``haproxy.cfg`` for servers on these ports, with a socket that answers what it knows of them."""
     text = _block("haproxy")
     places = dict.fromkeys(re.findall(r"10\.\d+\.\d+\.\d+:5000", text))
     for place, server in zip(places, servers, strict=True):
         text = text.replace(place, f"127.0.0.1:{server}")
     assert "bind :5000" in text
-    return text.replace("bind :5000", f"bind 127.0.0.1:{port}")
+    return f"global\n    stats socket {statistics}\n" + text.replace("bind :5000", f"bind 127.0.0.1:{port}")
 
 
 def pooler(port: int, databases: dict[str, str], **settings: object) -> str:

@@ -1,159 +1,19 @@
-"""PostgreSQL with a standby, PgBouncer and HAProxy: each on loopback, stopped by its process when its block ends."""
+"""PgBouncer and HAProxy: each on loopback, stopped by its process when its block ends."""
 
 import contextlib
-import os
+import csv
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import configured
-import psycopg2
 from support import required
-from support.postgres_programs import as_user, ask, give, program, user
-from support.servers import free_port
-
-#: Seconds until a daemon accepts connections.
-START_SECONDS = 60
-
-
-class Daemon:
-    """A process of its own group, and its log."""
-
-    def __init__(self, command: Sequence[str], log: Path):
-        self.command, self.log = list(command), log
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.log.parent,
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def send(self, number: int) -> None:
-        """Sends a signal to the process alone."""
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """Ends it and its children as a crash does."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(30)
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.send(number)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not is_ready():
-            assert self.process.poll() is None, f"{self.command[0]} has ended:\n{self.text}"
-            assert time.monotonic() < deadline, f"{self.command[0]} is not ready:\n{self.text}"
-            time.sleep(0.02)
-
-    @property
-    def text(self) -> str:
-        return self.log.read_text(errors="replace")[-6000:]
-
-
-class Postgres(Daemon):
-    """A server with its data. Without fsync: tests kill processes, never the machine."""
-
-    def __init__(self, data: Path, settings: dict[str, str]):
-        self.data, self.port = data, free_port()
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "100", "fsync": "off"} | settings
-        arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
-        command = [program("postgres"), "-D", str(data), "-p", str(self.port), *arguments]
-        super().__init__(as_user(command), data.parent / f"{data.name}.log")
-
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
-
-    def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
-        # What a test sets up is not waited for until a standby has it.
-        options = "-c synchronous_commit=local -c statement_timeout=60s"
-        return ask(self.url(database), statement, connect_timeout=5, options=options)
-
-    def wait(self, question: str = "SELECT true") -> None:
-        """Waits until it answers a question with true."""
-
-        def is_so() -> bool:
-            with contextlib.suppress(psycopg2.OperationalError):
-                return self.sql(question) == [(True,)]
-            return False
-
-        self.wait_until(is_so)
-
-    def kill(self) -> None:
-        """Ends all of its processes at once, as a lost machine does. Each has a group of its own, and those that outlive the
-        postmaster end by themselves, but not before a commit that waits for a standby is visible to the others."""
-        self.send(signal.SIGSTOP)
-        for process in _children(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        super().kill()
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-
-    def promote(self) -> None:
-        """Makes a standby the primary."""
-        assert self.sql("SELECT pg_promote(true, 60)") == [(True,)], self.text
-
-
-@contextlib.contextmanager
-def primary(settings: dict[str, str] | None = None) -> Iterator[Postgres]:
-    """A server with the empty database ``mlflow``."""
-    with _folder() as folder:
-        data = folder / "primary"
-        command = [program("initdb"), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", f"--pgdata={data}"]
-        _run(command, folder)
-        server = Postgres(data, settings or {})
-        server.start()
-        try:
-            server.wait()
-            server.sql("CREATE DATABASE mlflow TEMPLATE template0")
-            yield server
-        finally:
-            server.stop(signal.SIGINT)
-
-
-@contextlib.contextmanager
-def standby_of(server: Postgres) -> Iterator[Postgres]:
-    """A standby that has everything that is acknowledged."""
-    data = server.data.parent / "standby"
-    _run(
-        [
-            program("pg_basebackup"),
-            f"--dbname={server.url()}",
-            f"--pgdata={data}",
-            "--write-recovery-conf",
-            "--checkpoint=fast",
-            "--no-sync",
-        ],
-        server.data.parent,
-    )
-    standby = Postgres(data, {})
-    standby.start()
-    try:
-        standby.wait()
-        server.wait("SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
-        yield standby
-    finally:
-        standby.stop(signal.SIGINT)
+from support.daemon import Daemon
+from support.ports import free_port
+from support.postgres_programs import give, user
 
 
 class Pooler(Daemon):
@@ -195,42 +55,60 @@ def pooler(database: str, host_port: int, **settings: object) -> Iterator[Pooler
             bouncer.stop()
 
 
-@contextlib.contextmanager
-def balancer(servers: Sequence[int]) -> Iterator[tuple[str, int]]:
-    """HAProxy in front of servers on these ports. Its address."""
-    port = free_port()
-    with _folder() as folder:
+class Balancer(Daemon):
+    """HAProxy in front of servers on these ports."""
+
+    def __init__(self, folder: Path, servers: Sequence[int]):
+        self.port, self.servers, self._socket = free_port(), list(servers), folder / "statistics"
         file = folder / "haproxy.cfg"
-        file.write_text(configured.balancer(port, servers))
-        haproxy = Daemon([required("FERROFLOW_HAPROXY"), "-db", "-f", str(file)], folder / "haproxy.log")
+        file.write_text(configured.balancer(self.port, servers, self._socket))
+        super().__init__([required("FERROFLOW_HAPROXY"), "-db", "-f", str(file)], folder / "haproxy.log")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    def state(self, server: int) -> str:
+        """What it knows of the server on a port: ``UP``, ``DOWN``, or on the way there, such as ``UP 1/2``."""
+        return self._statistics(server)["status"]
+
+    def sent_to(self, server: int) -> int:
+        """Number of requests that it has sent to a server."""
+        return int(self._statistics(server)["stot"])
+
+    def wait_for(self, server: int, state: str) -> None:
+        """Waits until it has found out that a server is ``UP`` or ``DOWN``."""
+        self.wait_until(lambda: self.state(server) == state)
+
+    def _statistics(self, server: int) -> dict[str, str]:
+        """The answer to ``show stat`` (section 9.3 of HAProxy's management guide)."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(str(self._socket))
+            client.sendall(b"show stat\n")
+            text = client.makefile().read()
+        rows = csv.DictReader(text.removeprefix("# ").splitlines())
+        found = [row for row in rows if row["type"] == "2" and row["bck"] == "0"]
+        return dict(zip(self.servers, found, strict=True))[server]
+
+
+@contextlib.contextmanager
+def balancer(servers: Sequence[int]) -> Iterator[Balancer]:
+    with _folder() as folder:
+        haproxy = Balancer(folder, servers)
         haproxy.start()
         try:
-            haproxy.wait_until(lambda: _listens(port))
-            assert "[ALERT]" not in haproxy.text, haproxy.text
-            yield "127.0.0.1", port
+            haproxy.wait_until(lambda: _listens(haproxy.port))
+            assert "[ALERT]" not in haproxy.log, haproxy.log
+            yield haproxy
         finally:
             haproxy.stop()
-
-
-def _children(parent: int) -> list[int]:
-    """The processes that a process has started (``/proc/<pid>/stat``, proc(5))."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(stat.parent.name))
-    return found
 
 
 def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(as_user(command), cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
 
 
 @contextlib.contextmanager

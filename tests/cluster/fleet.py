@@ -4,13 +4,15 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
 import daemons
 from support import required
-from support.servers import Server, free_port, running
+from support.ports import free_port
+from support.servers import Server, running
 
 SERVERS = 3
 
@@ -84,6 +86,14 @@ class Member:
             ended.set()
             thread.join()
 
+    def answers(self, seconds: float = 1.0) -> int:
+        """Number of calls without a database that it answers in this time, asked directly, one after another."""
+        end, count = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            urllib.request.urlopen(f"{self.server.url}/health", timeout=30).close()
+            count += 1
+        return count
+
     @property
     def clock(self) -> float:
         """Its time, in seconds since 1970."""
@@ -92,10 +102,15 @@ class Member:
 
 
 class Fleet:
-    """The servers, and the balancer's address."""
+    """The servers, and their balancer."""
 
-    def __init__(self, members: list[Member], address: tuple[str, int]):
-        self.members, self.address = members, address
+    def __init__(self, members: list[Member], balancer: daemons.Balancer):
+        self.members, self.balancer = members, balancer
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """That of the balancer, to which clients connect."""
+        return self.balancer.address
 
 
 @contextlib.contextmanager
@@ -111,8 +126,8 @@ def fleet(
     try:
         for member in members:
             member.start(program)
-        with daemons.balancer([member.port for member in members]) as address:
-            yield Fleet(members, address)
+        with daemons.balancer([member.port for member in members]) as balancer:
+            yield Fleet(members, balancer)
     finally:
         for member in members:
             member.end()

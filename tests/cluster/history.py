@@ -74,9 +74,9 @@ class History:
         return (min(times) - since) / 1e9 if times else float("inf")
 
     def longest_gap(self, since: int, until: int | None = None) -> float:
-        """The longest time after ``since``, in seconds, in which no attempt succeeded."""
+        """The longest time between ``since`` and ``until``, or the last success, in seconds, in which no attempt succeeded."""
         times = sorted(op.complete for op in self.ops if op.kind == OK and op.complete and op.complete > since)
-        times = [since, *(at for at in times if until is None or at < until)]
+        times = [since, *times] if until is None else [since, *(at for at in times if at < until), until]
         return max((later - earlier for earlier, later in zip(times, times[1:])), default=0) / 1e9
 
     def save(self, path: Path) -> None:

@@ -9,7 +9,7 @@ import daemons
 import pytest
 import requests
 from fleet import SERVERS
-from support.servers import free_port
+from support.ports import free_port
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -61,7 +61,7 @@ def balanced():
             stack.callback(server.shutdown)
             return server
 
-        host, port = stack.enter_context(daemons.balancer(ports))
+        host, port = stack.enter_context(daemons.balancer(ports)).address
         yield ports, start, f"http://{host}:{port}/"
 
 

@@ -159,3 +159,11 @@ def test_the_client_repeats_as_the_sdk_does():
     for attempt in range(1, RETRIES + 1):
         retry = retry.increment("POST", "/", error=ConnectionResetError())
         assert abs(retry.get_backoff_time() - backoff(attempt)) <= jitter, attempt
+
+
+def test_a_gap_lasts_until_the_next_success_or_the_end():
+    second = 10**9
+    history = History([write("a", 0, 1 * second), write("b", 1, 3 * second), write("c", 2, 4 * second, FAIL)])
+    assert history.longest_gap(0) == 2
+    assert history.longest_gap(0, 9 * second) == 6
+    assert history.longest_gap(3 * second, 8 * second) == 5

@@ -55,8 +55,11 @@ def test_stopped_servers_cause_no_error(database, figures):
             for member in servers.members * 2:
                 work.history.event(f"SIGTERM {member.port}")
                 member.stop()
+                servers.balancer.wait_for(member.port, "DOWN")
                 work.wait(60)
                 member.start()
+                # Before that, the next one would leave one server alone.
+                servers.balancer.wait_for(member.port, "UP")
                 work.wait(60)
         assert work.unsuccessful == []
         figures.append(f"SIGTERM of 6 servers: 0 of {len(work.history.ops)} attempts failed")
@@ -75,8 +78,12 @@ def test_a_rolling_upgrade_causes_no_error(database, figures):
                 member.stop()
                 member.start(required("FERROFLOW_BIN"))
                 work.history.event(f"upgraded {member.port}")
+                servers.balancer.wait_for(member.port, "UP")
                 # Both versions work side by side.
-                work.wait(100)
+                before = [servers.balancer.sent_to(other.port) for other in servers.members]
+                work.wait(200)
+                after = [servers.balancer.sent_to(other.port) for other in servers.members]
+                assert all(later > earlier for earlier, later in zip(before, after, strict=True)), (before, after)
         assert work.unsuccessful == []
         figures.append(f"rolling upgrade from {previous or 'the same version'}: 0 of {len(work.history.ops)} attempts failed")
         work.verify("upgrade")
@@ -89,6 +96,7 @@ def test_clocks_that_differ_by_a_minute_change_nothing(database):
             assert abs(member.clock - time.time() - offset) < 10, "the clock is the real one"
         with load(servers.address) as work:
             work.wait(600)
+            assert all(servers.balancer.sent_to(member.port) for member in servers.members), "a server is not used"
             victim = servers.members[1]
             victim.kill()
             work.history.event("kill -9 of the server that is ahead")
@@ -169,8 +177,9 @@ def test_a_frozen_server_delays_others_for_seconds_at_most(database, figures):
             work.wait(100)
             frozen = work.history.event("frozen")
             with servers.members[0].frozen():
-                # The balancer finds out after two checks; until then clients may run into it.
-                deadline = time.monotonic() + 8
+                # Until the balancer finds out, clients may run into it. It stays frozen for longer than it keeps its locks.
+                servers.balancer.wait_for(servers.members[0].port, "DOWN")
+                deadline = time.monotonic() + LOCKED + 3
                 while time.monotonic() < deadline:
                     work.wait(10)
             gap = work.history.longest_gap(frozen, work.history.event("continues"))
@@ -185,13 +194,20 @@ def test_a_starved_server_breaks_nothing(database, figures):
     with fleet(database) as servers:
         with load(servers.address) as work:
             work.wait(100)
-            starved = work.history.event("starved")
-            with servers.members[0].starved(0.1):
-                work.wait(600)
-            gap = work.history.longest_gap(starved, work.history.event("no longer starved"))
+            starved, victim = work.history.event("starved"), servers.members[0]
+            sent = servers.balancer.sent_to(victim.port)
+            with victim.starved(0.1):
+                work.wait(300)
+                few, many = victim.answers(), servers.members[1].answers()
+                work.wait(300)
+            end = work.history.event("no longer starved")
+            sent = servers.balancer.sent_to(victim.port) - sent
+            gap = work.history.longest_gap(starved, end)
             work.wait(50)
+        assert few < many / 2, "the server had its time"
+        assert sent > 0, "the server had no request"
         assert gap < BACK
-        figures.append(f"a server with a tenth of its time: no answer for at most {gap:.2f} s")
+        figures.append(f"a server with a tenth of its time: no answer for at most {gap:.2f} s; it got {sent} requests, and answered {few} calls in a second, another one {many}")
         work.verify("starved")
 
 

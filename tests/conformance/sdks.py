@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from pairs import DEFAULT, TEAM, Pair
-from support import postgres, receiver, required, servers, stores
+from support import ports, postgres, receiver, required, servers, stores
 
 _FOLDER = Path(__file__).parent
 _STORIES = _FOLDER / "stories"
@@ -84,7 +84,7 @@ def run(pair: Pair, wanted: Iterable[Story], folder: Path, *, against: str) -> d
     start = {"ferroflow": servers.ferroflow, "reference": servers.reference}[against]
     report = folder / "report.xml"
     # Which the reference does not serve.
-    grpc_port = servers.free_port() if against == "ferroflow" else None
+    grpc_port = ports.free_port() if against == "ferroflow" else None
     args = [f"--otlp-grpc-port={grpc_port}"] if grpc_port else []
     args += ["--enable-workspaces"] if pair.workspace else []
     # Stories about webhooks have receivers on this machine, one about a secret needs a key.

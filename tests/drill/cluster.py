@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psycopg2
 from support import required
+from support.ports import free_port
 from support.postgres_programs import as_user, ask, give, program
-from support.servers import free_port
 
 #: Seconds until a server accepts connections, a restored one after reading its whole log.
 START_SECONDS = 120

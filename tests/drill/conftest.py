@@ -13,7 +13,7 @@ import pytest
 from cluster import Bucket
 from support import required
 from support.figures import figures, pytest_terminal_summary  # noqa: F401
-from support.servers import free_port
+from support.ports import free_port
 
 #: The SDK's lines about where a run can be looked at.
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"

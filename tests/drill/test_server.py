@@ -3,22 +3,27 @@
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import requests
 from support import required
 from support.chart import env, objects, runnable, with_databases
+from support.ports import free_port
 from support.postgres import create, drop
-from support.servers import Server, free_port
+from support.servers import Server
 
 PASSWORD = "the administrator's own"
+
+#: Values of settings that are lists or numbers to the server.
+SETTINGS = ("quotas.hard.experiment\\.runs=100000", "quotas.soft.workspace\\.points=500000000", "mlflow.slowStatementSeconds=2")
 
 
 @pytest.fixture
 def server(tmp_path):
     url, users = create("served"), create("served_users")
-    container = objects("openshift").server
+    container = objects("openshift", *SETTINGS).server
     port = free_port()
     (tmp_path / "auth").mkdir()
     (tmp_path / "auth/basic-auth.ini").write_text(f"[mlflow]\ndefault_permission = READ\nadmin_username = admin\nadmin_password = {PASSWORD}\n")
@@ -64,6 +69,14 @@ def test_it_starts_knows_its_hosts_asks_for_a_login_and_stops(server):
     assert ask(call, "evil.example", auth=("admin", PASSWORD)).status_code == 403
     # The shell has made way for the server, which gets the signal that Kubernetes sends.
     assert server.stop() == 0
+
+
+def test_its_quotas_are_those_of_the_values(server):
+    expected = {f'ferroflow_quotas_reached{{quota="{quota}",limit="hard"}} 0' for quota in ("experiment.runs", "workspace.points")}
+    deadline = time.monotonic() + 60
+    while not expected <= (found := set(requests.get(f"{server.url}/metrics", auth=("admin", PASSWORD), timeout=30).text.splitlines())):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
 
 
 def test_helm_test_tells_a_server_that_works_from_one_that_does_not(server):

@@ -11,8 +11,9 @@ import mlflow
 import pytest
 import requests
 from support import postgres, required
-from support.servers import ferroflow, free_port
-from support.standby import pair
+from support.ports import free_port
+from support.postgres_server import pair, started
+from support.servers import ferroflow
 
 FLAG = "--read-replica-backend-store-uri"
 #: Seconds until a replica is left out, or in use again after the longest back-off.
@@ -257,15 +258,6 @@ def test_a_read_that_conflicts_with_what_is_replayed_goes_on_at_the_primary():
             assert metric(server, "ferroflow_read_replica_in_use") == 1, "a conflict is no reason to leave it out"
 
 
-@contextlib.contextmanager
-def started(node):
-    node.start()
-    try:
-        yield node
-    finally:
-        node.kill()
-
-
 @pytest.mark.rotates(every=2)
 def test_the_standby_of_a_database_that_was_restored_to_another_one_is_no_replica_of_that():
     """Both have the identifier of the cluster that they come from, and the older one may be further in its log."""
@@ -292,7 +284,7 @@ def test_after_a_fail_over_a_replica_that_follows_is_used_again():
     with pair() as (primary, standby), ferroflow(primary.url("mlflow")) as server:
         experiment = Client(server).experiment()
         server.stop()
-        follower = standby.follower("follower", log_statement="all")
+        follower = standby.follower("follower", {"log_statement": "all"})
         with started(follower):
             primary.kill()
             standby.sql("SELECT pg_promote()")

@@ -11,8 +11,8 @@ import pytest
 import rows
 from chains import AUTH, TRACKING
 from support import introspect
+from support.ports import free_port
 from support.postgres import database
-from support.servers import free_port
 
 pytestmark = pytest.mark.rotates(every=4)
 

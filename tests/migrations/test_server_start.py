@@ -9,8 +9,9 @@ import rows
 import sqlalchemy
 from chains import TRACKING, engine
 from support import introspect, required
+from support.ports import free_port
 from support.postgres import copy_of
-from support.servers import ferroflow, free_port
+from support.servers import ferroflow
 
 pytestmark = pytest.mark.rotates(every=4)
 

@@ -9,7 +9,8 @@ import ferroflow_db
 import pytest
 import requests
 from support import required
-from support.servers import ferroflow, free_port
+from support.ports import free_port
+from support.servers import ferroflow
 from test_disk import disk, full
 from test_interruption import wait_until
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import BUCKET, OLD
 from store_proxy import before
 from support import command, stores
-from support.servers import free_port
+from support.ports import free_port
 
 pytestmark = pytest.mark.rotates(every=4)
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 
 from support import chart, command, required, stores
-from support.servers import ferroflow, free_port
+from support.ports import free_port
+from support.servers import ferroflow
 
 HOST = "host=mlflow.research.svc\nport=5000"
 

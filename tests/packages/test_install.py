@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from conftest import on_path, run
 from mlflow import MlflowClient
 from support import required
+from support.ports import free_port
 from support.servers import Server
 
 
@@ -65,9 +65,7 @@ def test_what_is_installed_serves(install, wheel, tmp_path, machine):
 @contextlib.contextmanager
 def started(command: list, folder: Path, env: dict[str, str]):
     """The server, with nothing said but a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

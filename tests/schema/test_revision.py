@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 from support import introspect, required
+from support.ports import free_port
 from support.postgres import DIALECTS, database
-from support.servers import ferroflow, free_port
+from support.servers import ferroflow
 
 HEAD = "dc11669786a5"
 

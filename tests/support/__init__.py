@@ -4,8 +4,9 @@
 
 .. variables
 
-===============================  ============================================================================
+===============================  =========================================================================================
 ``FERROFLOW_BIN``                The ``ferroflow`` binary under test.
+``FERROFLOW_PREVIOUS_BIN``       The program of the version before. Without it, servers are upgraded to their own version.
 ``FERROFLOW_TEST_POSTGRES_URL``  A superuser's URL of the PostgreSQL server.
 ``FERROFLOW_REFERENCE_PYTHON``   A Python with the reference server and the newest SDK.
 ``FERROFLOW_SDK_PYTHON_3_5``     A Python with SDK 3.5.0.
@@ -31,7 +32,7 @@
 ``FERROFLOW_UI_DIR``             The files of the web UI, so that no test fetches them.
 ``FERROFLOW_XTASK``              The program of ``cargo xtask``, which makes packages.
 ``FERROFLOW_UV``                 uv, which installs packages.
-===============================  ============================================================================
+===============================  =========================================================================================
 
 .. /variables
 

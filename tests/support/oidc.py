@@ -13,7 +13,7 @@ import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from support import required, servers
+from support import ports, required
 
 AUDIENCE = "urn:mlflow"
 SECRET = "the secret of the client"
@@ -120,7 +120,7 @@ class Provider:
 @contextlib.contextmanager
 def provider():
     """A provider that knows nobody yet."""
-    port = servers.free_port()
+    port = ports.free_port()
     command = ["node", str(Path(__file__).with_name("oidc_provider.mjs")), str(port)]
     required("FERROFLOW_OIDC_PROVIDER")
     process = subprocess.Popen(

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from support.servers import free_port
+from support.ports import free_port
 
 #: By itself it makes seven volumes for a new bucket, one after the other.
 ENVIRONMENT = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}

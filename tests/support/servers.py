@@ -6,9 +6,7 @@
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from support import required
+from support.ports import free_port
 
 #: Seconds a server may take to answer, and to stop. The reference imports for 15 seconds of CPU.
 START_SECONDS = 180
@@ -166,17 +165,3 @@ def running(command, backend_uri, artifacts, args, env, port, cwd) -> Iterator[S
         finally:
             # Whatever happened, nothing of it stays: the group also holds the reference's workers.
             server.kill()
-
-
-def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on.
-
-    It is below the range from which the kernel takes the ports of connections and of listeners on port 0: another test
-    that runs meanwhile can get it from here alone.
-    """
-    first_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.SystemRandom().randrange(11_000, max(first_of_kernel, 12_000))
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port

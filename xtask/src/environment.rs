@@ -21,11 +21,13 @@ use crate::{
     apt, chromium,
     helm::{HELM_3, HELM_4},
     postgres::{self, Cluster},
-    process, python,
+    previous, process, python,
 };
 
 /// The `ferroflow` binary under test.
 pub(crate) const BIN: &str = "FERROFLOW_BIN";
+/// The program of the version before. Without it, servers are upgraded to their own version.
+pub(crate) const PREVIOUS: &str = "FERROFLOW_PREVIOUS_BIN";
 /// A superuser's URL of the PostgreSQL server.
 pub(crate) const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
 /// A Python with the reference server and the newest SDK.
@@ -106,6 +108,8 @@ pub(crate) enum Durability {
 /// A dependency of tests besides the program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// The program of the version before.
+    Previous,
     /// A running PostgreSQL.
     Postgres(Durability),
     /// The programs of PostgreSQL.
@@ -157,12 +161,15 @@ pub(crate) struct Environment {
     cluster: Mutex<Option<Cluster>>,
     /// The old releases and SDKs that are needed; `None` for all of them.
     sampled: Mutex<Option<Vec<String>>>,
+    /// The commit from which servers are upgraded; `None` for that of the newest release.
+    previous: Mutex<Option<String>>,
 }
 
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
         let variables = [
             BIN,
+            PREVIOUS,
             POSTGRES,
             REFERENCE,
             SDK_3_5,
@@ -197,6 +204,7 @@ impl Environment {
             variables: Mutex::new(variables),
             cluster: Mutex::default(),
             sampled: Mutex::default(),
+            previous: Mutex::default(),
         })
     }
 
@@ -218,6 +226,11 @@ impl Environment {
     /// Restricts the old releases and SDKs to these, such as `1.30.1` and `sdk-3.5.0`.
     pub(crate) fn sample(&self, names: Vec<String>) {
         *locked(&self.sampled) = Some(names);
+    }
+
+    /// Upgrades servers from the program of this commit.
+    pub(crate) fn upgrade_from(&self, commit: String) {
+        *locked(&self.previous) = Some(commit);
     }
 
     fn is_sampled(&self, name: &str) -> bool {
@@ -248,6 +261,7 @@ impl Environment {
 
     fn prepare_one(&self, need: Need) -> Result<()> {
         match need {
+            Need::Previous => self.previous(),
             Need::Postgres(durability) => self.postgres(durability),
             Need::Pgbouncer => self.system(PGBOUNCER, "pgbouncer"),
             Need::PostgresPrograms => self.postgres_programs(),
@@ -312,6 +326,17 @@ impl Environment {
         let output = cargo.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "{package} does not build");
         program(&output.stdout, package).with_context(|| format!("{package} has no program"))
+    }
+
+    /// Builds the program of the version before, if there is one.
+    fn previous(&self) -> Result<()> {
+        let commit = locked(&self.previous).clone();
+        if (commit.is_some() || !self.is_set(PREVIOUS))
+            && let Some(program) = previous::build(self, commit.as_deref())?
+        {
+            self.set(PREVIOUS, program);
+        }
+        Ok(())
     }
 
     /// Starts PostgreSQL.

@@ -12,7 +12,9 @@ mod environment;
 mod generate;
 mod helm;
 mod msrv;
+mod ports;
 mod postgres;
+mod previous;
 mod process;
 mod python;
 mod ruff;
@@ -49,7 +51,7 @@ enum Task {
     /// Kill the server under load and verify the writes that it had acknowledged
     Durability(suite::Options),
     /// Make servers and databases fail under load, and check what several servers answer meanwhile
-    Cluster(suite::Options),
+    Cluster(previous::Options),
     /// Count the instructions of hot paths, and compare them with those that are recorded
     Instructions(suite::Options),
     /// Store artifacts in buckets of real servers, with injected failures
@@ -100,7 +102,7 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Auth(options) => suite::AUTH.run(environment, options),
         Task::Conformance(options) => suite::CONFORMANCE.run(environment, options),
         Task::Durability(options) => suite::DURABILITY.run(environment, options),
-        Task::Cluster(options) => suite::CLUSTER.run(environment, options),
+        Task::Cluster(options) => previous::run(environment, options),
         Task::Instructions(options) => suite::INSTRUCTIONS.run(environment, options),
         Task::Artifacts(options) => suite::ARTIFACTS.run(environment, options),
         Task::Backup(options) => suite::BACKUP.run(environment, options),

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -13,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{apt, environment::Durability, process};
+use crate::{apt, environment::Durability, ports::Port, process};
 
 /// Starts the server given as arguments, waits until standard input closes, and stops it. Only xtask holds the other
 /// end of that pipe, so however xtask exits, the server is stopped and the directory removed.
@@ -34,7 +33,7 @@ const MIN_MEMORY: u64 = 4 << 30;
 
 /// A running server.
 pub(crate) struct Cluster {
-    port: u16,
+    port: Port,
     watch: Child,
     pipe: Option<ChildStdin>,
 }
@@ -74,7 +73,8 @@ impl Cluster {
             .output()?;
         ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
 
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let claim = Port::claim()?;
+        let port = claim.number;
         let mut server = command(Path::new("/bin/sh"));
         server.args(["-c", WATCH, "watch"]).arg(folder.path()).arg(programs.join("postgres"));
         server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
@@ -91,7 +91,7 @@ impl Cluster {
         }
         let mut watch = server.stdin(Stdio::piped()).spawn()?;
         let pipe = watch.stdin.take();
-        let cluster = Self { port, watch, pipe };
+        let cluster = Self { port: claim, watch, pipe };
         // From here on the watch script removes the directory.
         let log = folder.keep().join("log");
         let deadline = Instant::now() + START;
@@ -106,7 +106,7 @@ impl Cluster {
 
     /// The URL of the superuser.
     pub(crate) fn url(&self) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port.number)
     }
 }
 

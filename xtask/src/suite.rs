@@ -65,7 +65,7 @@ pub(crate) const DURABILITY: Suite = Suite {
 pub(crate) const CLUSTER: Suite = Suite {
     folders: &["cluster"],
     python: Python::Reference,
-    needs: &[POSTGRES, Need::PostgresPrograms, Need::Pgbouncer, Need::Haproxy, Need::Faketime],
+    needs: &[POSTGRES, Need::PostgresPrograms, Need::Pgbouncer, Need::Haproxy, Need::Faketime, Need::Previous],
     workers: 1,
 };
 /// The instructions of hot paths are those that are recorded.

@@ -38,8 +38,8 @@ pub(crate) fn run(args: BackupArgs, environment: &Environment) -> Result<()> {
             return Ok(());
         }
         let sources = Sources {
-            tracking: file(&args.backend_store_uri, environment)?,
-            users: args.users_store_uri.as_deref().map(|uri| file(uri, environment)).transpose()?,
+            tracking: file(args.backend.parse(environment)?)?,
+            users: args.users_store_uri.as_deref().map(|uri| file(BackendUri::parse(uri, environment)?)).transpose()?,
             artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
             read_all: args.read_all,
         };
@@ -80,8 +80,8 @@ pub(crate) fn restore(args: RestoreArgs, environment: &Environment) -> Result<()
         }
         let with_artifacts = manifest.artifacts.is_some() && !args.no_artifacts;
         let targets = Targets {
-            tracking: file(&args.backend_store_uri, environment)?,
-            users: args.users_store_uri.as_deref().map(|uri| file(uri, environment)).transpose()?,
+            tracking: file(args.backend.parse(environment)?)?,
+            users: args.users_store_uri.as_deref().map(|uri| file(BackendUri::parse(uri, environment)?)).transpose()?,
             artifacts: with_artifacts.then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
             force: args.force,
             keep_users: args.keep_users,
@@ -169,8 +169,9 @@ fn place(text: &str, environment: &Environment) -> Result<(ArtifactRepository, O
     Ok((repository, directory))
 }
 
-fn file(text: &str, environment: &Environment) -> Result<PathBuf> {
-    match BackendUri::parse(text, environment)? {
+/// The file of a SQLite database.
+fn file(uri: BackendUri) -> Result<PathBuf> {
+    match uri {
         BackendUri::Sqlite(path) => Ok(path),
         uri @ BackendUri::Postgres(_) => bail!(
             "{uri} is not a SQLite file. For PostgreSQL, use its own backups and its write-ahead log: docs/backup.md"

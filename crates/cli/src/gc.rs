@@ -7,12 +7,10 @@ use clap::Args;
 use ferroflow_artifacts::{Buckets, Locations};
 use ferroflow_jobs::{Age, Purge, PurgeOptions, PurgeReport, PurgeTotals, purge_deleted_workspaces, unreferenced};
 use ferroflow_model::{Environment, Error, permission::DEFAULT_WORKSPACE};
-use ferroflow_store::{
-    Store, StoreOptions, Unscoped,
-    db::{BackendUri, Upkeep},
-};
+use ferroflow_store::{Store, StoreOptions, Unscoped, db::Upkeep};
 
 use crate::{
+    backend_store::BackendStore,
     logging::{self, LogFormat},
     report::{complete, err, out},
     server::{db_options, destination, rollups},
@@ -28,15 +26,8 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "TIME", value_parser = Age::parse)]
     older_than: Option<Age>,
 
-    /// The database, as for `ferroflow server`
-    #[arg(
-        long,
-        env = "MLFLOW_BACKEND_STORE_URI",
-        value_name = "URI",
-        default_value = "sqlite:///mlflow.db",
-        hide_env_values = true
-    )]
-    backend_store_uri: String,
+    #[command(flatten)]
+    backend: BackendStore,
 
     /// The store of the artifacts that the server serves. Without it, objects with such artifacts are kept
     #[arg(long, env = "MLFLOW_ARTIFACTS_DESTINATION", value_name = "URI")]
@@ -103,7 +94,7 @@ async fn collect(args: GcArgs, environment: &Environment) -> Result<()> {
     // Any local path in a row is allowed, with the root `/`: so the empty parent folders can be removed too.
     let local_roots = Some(vec![PathBuf::from("/")]);
     let locations = Locations { destination, local_roots, ..Locations::new(buckets) };
-    let backend = BackendUri::parse(&args.backend_store_uri, environment)?;
+    let backend = args.backend.parse(environment)?;
     let selected = Selected::of(&args, environment)?;
     let options = StoreOptions {
         db: db_options(None, environment)?,

@@ -1,6 +1,7 @@
 //! The `ferroflow` binary: parses flags, wires the components, runs.
 
 mod audit;
+mod backend_store;
 mod backup;
 mod db;
 mod gc;

@@ -10,13 +10,13 @@ use ferroflow_artifacts::Buckets;
 use ferroflow_jobs::{Age, ArtifactBytes, artifact_bytes};
 use ferroflow_model::Environment;
 use ferroflow_store::{
-    db::BackendUri,
     migrations::{self, State, TRACKING},
     upkeep::usage::{self, UsageOptions},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    backend_store::BackendStore,
     logging::{self, LogFormat},
     report::{complete, out},
     server::destination,
@@ -25,15 +25,8 @@ use crate::{
 /// Flags of `ferroflow usage`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UsageArgs {
-    /// The database, as for `ferroflow server`
-    #[arg(
-        long,
-        env = "MLFLOW_BACKEND_STORE_URI",
-        value_name = "URI",
-        default_value = "sqlite:///mlflow.db",
-        hide_env_values = true
-    )]
-    backend_store_uri: String,
+    #[command(flatten)]
+    backend: BackendStore,
 
     /// List the artifacts in this store too, the one that the server serves, with one request for each folder
     #[arg(long, value_name = "URI")]
@@ -65,7 +58,7 @@ pub(crate) fn run(args: &UsageArgs, environment: &Environment) -> Result<()> {
 }
 
 async fn show(args: &UsageArgs, environment: &Environment) -> Result<()> {
-    let uri = BackendUri::parse(&args.backend_store_uri, environment)?;
+    let uri = args.backend.parse(environment)?;
     let what = || format!("the database {uri}");
     match migrations::state(&uri, &TRACKING).await.with_context(what)? {
         State::At(revision) if TRACKING.serves(revision) => {}

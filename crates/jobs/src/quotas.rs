@@ -132,3 +132,77 @@ impl Job for QuotaWatch {
         Ok(Next::OnSchedule)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Mutex, PoisonError},
+    };
+
+    use ferroflow_model::quotas::QuotaLimits;
+    use ferroflow_store::{NewRun, StoreOptions, Workspace, db::BackendUri};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        /// The messages about quotas since the last call.
+        fn take(&self) -> Vec<&'static str> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let messages = ["a soft quota is reached", "a hard quota is reached", "a quota is no longer reached"];
+            let text = String::from_utf8(bytes).unwrap();
+            let of_line = |line: &str| messages.into_iter().find(|message| line.contains(message));
+            text.lines().filter_map(of_line).collect()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_logged_once_when_it_reaches_a_limit_and_once_when_it_is_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let uri = BackendUri::Sqlite(folder.path().join("test.db"));
+        let store = Arc::new(Store::open(&uri, StoreOptions::default()).await.unwrap());
+        let limits = |text| QuotaLimits::parse(text).unwrap();
+        let quotas = Quotas { soft: limits("experiment.runs=1"), hard: limits("experiment.runs=2") };
+        let settings = QuotaSettings::new(quotas);
+        let mut count = QuotaCount::new(Arc::clone(&store), settings.clone());
+        let mut watch = QuotaWatch::new(Arc::clone(&store), settings, JobMetrics::default());
+        let (_sender, signal) = watch::channel(false);
+        let stop = Stop::new(signal);
+
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut look = async || {
+            count.run(&stop).await.unwrap();
+            watch.run(&stop).await.unwrap();
+            let first = log.take();
+            watch.run(&stop).await.unwrap();
+            assert!(log.take().is_empty(), "it is logged again");
+            first
+        };
+        assert!(look().await.is_empty());
+        for message in ["a soft quota is reached", "a hard quota is reached"] {
+            let new = NewRun { experiment_id: "0".to_owned(), ..NewRun::default() };
+            store.within(Workspace::only()).create_run(new).await.unwrap();
+            assert_eq!(look().await, [message]);
+        }
+        store.db().batch("DELETE FROM tags; DELETE FROM runs;".to_owned()).await.unwrap();
+        assert_eq!(look().await, ["a quota is no longer reached"]);
+    }
+}

@@ -91,7 +91,7 @@ pages! {
         traces::span_log::read,
         traces::span_log::rows,
         traces::trace_delete,
-        traces::trace_few,
+        traces::trace_few::statements,
         traces::trace_infos,
         traces::trace_payloads,
         traces::trace_search,
@@ -131,6 +131,8 @@ pages! {
         upkeep::usage::sizes,
         workspaces,
         workspaces::delete,
+        workspaces::delete::moved,
+        workspaces::delete::rows,
         workspaces::known;
 
     /// Those on tables and columns that only a later head of the reference has, by file.

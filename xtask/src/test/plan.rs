@@ -97,8 +97,8 @@ pub(super) fn needs(part: Part, level: Level) -> Vec<Need> {
         Part::Rust => vec![Need::Postgres(Durability::Relaxed), Need::Pgbouncer],
         _ => part.suite().map(Suite::all_needs).unwrap_or_default(),
     };
-    // s3s-fs has two hundred dependencies of its own to build.
-    needs.retain(|need| level == Level::All || *need != Need::S3s(Profile::Dev));
+    // What is built for minutes: s3s-fs has two hundred dependencies of its own, and the version before as many.
+    needs.retain(|need| level == Level::All || !matches!(need, Need::S3s(Profile::Dev) | Need::Previous));
     needs
 }
 

@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
+use crate::backend_store::BackendStore;
+
 /// Flags of `ferroflow backup`.
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "a flag is a bool")]
@@ -12,15 +14,8 @@ pub(crate) struct BackupArgs {
     #[arg(value_name = "PLACE")]
     pub(super) place: String,
 
-    /// The database, as for `ferroflow server`: a SQLite file
-    #[arg(
-        long,
-        env = "MLFLOW_BACKEND_STORE_URI",
-        value_name = "URI",
-        default_value = "sqlite:///mlflow.db",
-        hide_env_values = true
-    )]
-    pub(super) backend_store_uri: String,
+    #[command(flatten)]
+    pub(super) backend: BackendStore,
 
     /// The users database of basic-auth, if the server has users: a SQLite file
     #[arg(long, value_name = "URI")]
@@ -65,15 +60,8 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "BACKUP|TIME", default_value = "latest")]
     pub(super) at: String,
 
-    /// The target of the database: a SQLite file
-    #[arg(
-        long,
-        env = "MLFLOW_BACKEND_STORE_URI",
-        value_name = "URI",
-        default_value = "sqlite:///mlflow.db",
-        hide_env_values = true
-    )]
-    pub(super) backend_store_uri: String,
+    #[command(flatten)]
+    pub(super) backend: BackendStore,
 
     /// The target of the users database: a SQLite file
     #[arg(long, value_name = "URI")]

@@ -3,22 +3,17 @@
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::support;
+use crate::{ports::Port, support};
 
 fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
-}
-
-/// A port that was free a moment ago.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The response to a request, or nothing.
@@ -63,13 +58,15 @@ fn server(folder: &Path, port: u16) -> Command {
 
 #[test]
 fn a_server_whose_log_has_a_full_disk_serves() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), port());
+    let (folder, claim) = (tempfile::tempdir().unwrap(), Port::claim().unwrap());
+    let port = claim.number;
     serves_and_stops(server(folder.path(), port).stdout(full()).stderr(full()).spawn().unwrap(), port);
 }
 
 #[test]
 fn a_server_whose_standard_error_is_closed_serves() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), port());
+    let (folder, claim) = (tempfile::tempdir().unwrap(), Port::claim().unwrap());
+    let port = claim.number;
     // A pipe without a reader.
     let mut child = server(folder.path(), port).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stderr.take());
@@ -78,7 +75,8 @@ fn a_server_whose_standard_error_is_closed_serves() {
 
 #[test]
 fn a_server_whose_log_is_not_read_serves() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), port());
+    let (folder, claim) = (tempfile::tempdir().unwrap(), Port::claim().unwrap());
+    let port = claim.number;
     let mut child = server(folder.path(), port).stderr(Stdio::piped()).spawn().unwrap();
     // Held open, and never read: the pipe holds 64 KiB.
     let unread = child.stderr.take();

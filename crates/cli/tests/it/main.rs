@@ -8,5 +8,7 @@ mod large_responses;
 mod large_traces;
 mod memory;
 mod plugin;
+#[path = "../../../../xtask/src/ports.rs"]
+mod ports;
 mod server;
 mod support;

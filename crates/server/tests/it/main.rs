@@ -8,6 +8,8 @@ mod hang_ups;
 mod observability;
 mod otlp_grpc;
 mod otlp_grpc_workspaces;
+#[path = "../../../../xtask/src/ports.rs"]
+mod ports;
 mod quotas;
 mod span_log;
 mod support;

@@ -7,7 +7,10 @@ use ferroflow_store::{Store, StoreOptions, db::BackendUri};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::{Running, app};
+use crate::{
+    ports::Port,
+    support::{Running, app},
+};
 
 /// In every value that the tests send.
 const SECRET: &str = "hunter2";
@@ -129,7 +132,6 @@ async fn a_server_may_be_its_own_collector() {
     let folder = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
     let settings = TraceSettings {
         endpoint: format!("{address}/v1/traces").parse().unwrap(),
         headers: [("x-mlflow-experiment-id".parse().unwrap(), "0".parse().unwrap())].into_iter().collect(),
@@ -138,7 +140,7 @@ async fn a_server_may_be_its_own_collector() {
         timeout: Duration::from_secs(2),
     };
     let telemetry = Telemetry::with_traces(settings).unwrap();
-    let subject = Running::start_at(App { telemetry, ..app(store(folder.path(), "subject.db").await) }, &address);
+    let subject = Running::start_on(App { telemetry, ..app(store(folder.path(), "subject.db").await) }, listener);
     work(&subject, &[]).await;
     let exported = "ferroflow_otel_spans_total{outcome=\"exported\"}";
     let start = Instant::now();
@@ -160,11 +162,9 @@ async fn a_server_may_be_its_own_collector() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_costs_only_spans() {
     let folder = tempfile::tempdir().unwrap();
-    // A port that refuses connections.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let away = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let subject = traced(folder.path(), &away, None).await;
+    // It refuses connections.
+    let nothing = Port::claim().unwrap();
+    let subject = traced(folder.path(), &format!("http://127.0.0.1:{}", nothing.number), None).await;
     work(&subject, &[]).await;
     // The queue has a bound, beyond which spans are dropped and counted.
     let get = || subject.client.get(format!("{}/api/2.0/mlflow/experiments/get?experiment_id=0", subject.url)).send();

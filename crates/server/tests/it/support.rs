@@ -36,12 +36,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(app: App) -> Self {
-        Self::start_at(app, "http://127.0.0.1:0")
+        Self::start_on(app, std::net::TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    /// Starts at an address, such as `http://127.0.0.1:5000`.
-    pub(crate) fn start_at(app: App, url: &str) -> Self {
-        let listener = std::net::TcpListener::bind(url.trim_start_matches("http://")).unwrap();
+    /// Starts with a listener whose address something else must know first.
+    pub(crate) fn start_on(app: App, listener: std::net::TcpListener) -> Self {
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -214,11 +214,13 @@ mod tests {
         let (one, other) = (Caller::named("one"), Caller::named("other"));
         let first = take(&budget, &one, 3).await.unwrap();
         let _second = take(&budget, &one, 1).await.unwrap();
-        assert_eq!(take(&budget, &one, 1).await.unwrap_err(), Refused::Caller);
+        for amount in [1, 2] {
+            assert_eq!(take(&budget, &one, amount).await.unwrap_err(), Refused::Caller);
+        }
         let of_other = take(&budget, &other, 4).await.unwrap();
         let job = budget.acquire(1, WAIT).await;
         assert_eq!(job.unwrap_err(), Refused::Total, "work without a caller waits for the total");
-        assert_eq!(budget.refused(), [1, 1]);
+        assert_eq!(budget.refused(), [2, 1], "for the caller's share, and for the total");
         drop(of_other);
         let _job = budget.acquire(4, WAIT).await.unwrap();
         assert_eq!(take(&budget, &other, 1).await.unwrap_err(), Refused::Total);
@@ -278,6 +280,15 @@ mod tests {
         assert!(of_one.is_wanted() && !of_other.is_wanted(), "by a request of its own caller");
         drop(of_one);
         waiting.await.unwrap().unwrap();
+        let (of_one, more) = (take(&budget, &one, 4).await.unwrap(), take(&budget, &other, 3).await.unwrap());
+        let job = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.acquire(1, WAIT).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        assert!(of_one.is_wanted() && of_other.is_wanted(), "by any request, once there is nothing left");
+        drop((of_one, more));
+        job.await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

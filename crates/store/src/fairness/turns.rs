@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn half_of_the_turns_is_a_share() {
+        let turns = Turns::new(4);
+        let (one, other, third) = (Caller::named("one"), Caller::named("other"), Caller::named("third"));
+        let mut held = Vec::new();
+        for caller in [&one, &one, &other, &other] {
+            held.push(turns.take(Some(caller), WAIT).await.unwrap());
+        }
+        let waiting = wait_for(&turns, &third);
+        tokio::task::yield_now().await;
+        assert!(!turns.is_over_share(Some(&one)) && !turns.is_over_share(Some(&other)));
+        drop(held);
+        assert!(waiting.await.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_wait_ends_and_a_turn_of_a_request_that_is_gone_goes_to_the_next_one() {
         let turns = Turns::new(1);
         let (one, other) = (Caller::named("one"), Caller::named("other"));

@@ -363,3 +363,19 @@ fn run_from_row(row: &Row<'_>) -> Result<(RunUsage, i64), DbError> {
 fn model_from_row(row: &Row<'_>) -> Result<ModelUsage, DbError> {
     Ok(ModelUsage { workspace: row.get(0)?, name: row.get(1)?, versions: row.get(2)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_ends_where_the_next_one_begins() {
+        let parts: Vec<_> = (0..PARTS).map(|part| part_of(part, 3)).collect();
+        assert_eq!(parts[0].0, "run_uuid < $3");
+        assert_eq!(parts[7].0, "run_uuid >= $3 AND run_uuid < $4");
+        assert_eq!(parts[255].0, "run_uuid >= $3");
+        for (number, (one, next)) in parts.iter().zip(&parts[1..]).enumerate() {
+            assert_eq!(one.1.last(), next.1.first(), "{number}");
+        }
+    }
+}

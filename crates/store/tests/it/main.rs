@@ -30,6 +30,8 @@ mod move_resources;
 mod observe;
 mod own_indexes;
 mod pooler;
+#[path = "../../../../xtask/src/ports.rs"]
+mod ports;
 mod quotas;
 mod registered_models;
 mod registry_search;

@@ -17,9 +17,12 @@ use ferroflow_store::{
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use crate::support::{
-    self, Here as _,
-    postgres::{as_superuser, environment, parse},
+use crate::{
+    ports::Port,
+    support::{
+        self, Here as _,
+        postgres::{as_superuser, environment, parse},
+    },
 };
 
 const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
@@ -68,7 +71,7 @@ fn version() -> (u32, u32) {
 struct Bouncer {
     child: Child,
     folder: tempfile::TempDir,
-    port: u16,
+    port: Port,
 }
 
 impl Bouncer {
@@ -77,7 +80,8 @@ impl Bouncer {
         // A folder that other users can access: PgBouncer does not run as root.
         let folder = tempfile::Builder::new().prefix("ferroflow-pgbouncer-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let claim = Port::claim().unwrap();
+        let port = claim.number;
         let ini = folder.path().join("pgbouncer.ini");
         let Database { name, host, port: to, user } = database;
         let text = format!(
@@ -91,7 +95,7 @@ impl Bouncer {
         }
         let child = command.arg(&ini).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{}: {error}", program()));
-        let bouncer = Self { child, folder, port };
+        let bouncer = Self { child, folder, port: claim };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(begun.elapsed() < Duration::from_secs(30), "PgBouncer does not listen");
@@ -101,7 +105,7 @@ impl Bouncer {
     }
 
     fn uri(&self, database: &Database) -> String {
-        format!("postgresql://{}@127.0.0.1:{}/{}", database.user, self.port, database.name)
+        format!("postgresql://{}@127.0.0.1:{}/{}", database.user, self.port.number, database.name)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -288,7 +292,8 @@ async fn port(listener: TcpListener, server: (String, u16)) {
 async fn a_server_that_has_answered_is_waited_for() {
     support::on_postgres(async |uri: &BackendUri| {
         let Database { name, host, port: to, user } = Database::of(uri);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let claim = Port::claim().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", claim.number)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let uri = parse(&format!("postgresql://{user}@{address}/{name}"));
         let one = async |db: &Db| numbers(db, Statement::unscoped(Upkeep::Test, "SELECT 1", Vec::new())).await;

@@ -6,9 +6,13 @@ use ferroflow_model::{
     quotas::{QuotaLimits, Quotas},
 };
 use ferroflow_store::{NewRun, Store, quotas::Place};
+use serde_json::json;
 
 use crate::{
-    support::{self, Here as _, on_each},
+    support::{
+        self, Here as _, on_each,
+        spans::{self, span},
+    },
     traces::info,
 };
 
@@ -95,8 +99,18 @@ async fn points_count_in_all_runs_of_an_experiment_and_of_a_workspace(store: &St
     assert_eq!(reached(store, &limits).await, [("experiment.points", Some(0), 51), ("workspace.points", None, 61)]);
     let message = refused(store, &other).await.expect("a refusal");
     assert!(message.starts_with("The workspace 'default' has 61 metric points"), "{message}");
+    // The parts in which points are counted have all ids.
+    let ids = ["!", "0", "00", "7f", "80", "fe", "ff", "zzz", "é"];
+    let odd = ids.map(|id| {
+        format!(
+            "INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage) VALUES ('{id}', 0, 'active');
+             INSERT INTO metrics (key, value, timestamp, run_uuid, step) VALUES ('m', 1, 1, '{id}', 1);"
+        )
+    });
+    store.db().batch(odd.concat()).await.unwrap();
+    assert_eq!(reached(store, &limits).await, [("experiment.points", Some(0), 60), ("workspace.points", None, 70)]);
     // A replica without quotas refuses nothing, and one with higher ones too.
-    assert_eq!(reached(store, &quotas("", "workspace.points=62")).await, []);
+    assert_eq!(reached(store, &quotas("", "workspace.points=71")).await, []);
     assert_eq!(refused(store, &other).await, None);
 }
 
@@ -108,5 +122,35 @@ async fn an_experiment_over_its_hard_quota_of_traces_gets_no_more(store: &Store)
     let error = store.here().start_trace(info("tr-2", "0")).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::QuotaExceeded);
     assert!(error.message.contains("No trace can be logged to it"), "{}", error.message);
+    let error = spans::log(store, &[span(1, 1, &json!({}))]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::QuotaExceeded, "spans that come without a trace: {}", error.message);
     assert_eq!(refused(store, "0").await, None, "runs have quotas of their own");
+}
+
+on_each!(a_workspace_over_its_hard_quota_stops_no_other_one);
+async fn a_workspace_over_its_hard_quota_stops_no_other_one(store: &Store) {
+    store.db().batch("INSERT INTO workspaces (name) VALUES ('team')".into()).await.unwrap();
+    let [default, team] = [store.workspace("default").await.unwrap(), store.workspace("team").await.unwrap()];
+    let mut experiments = Vec::new();
+    for name in ["one", "two"] {
+        experiments.push(store.within(&team).create_experiment(name, None, Vec::new()).await.unwrap());
+    }
+    let create = async |workspace, experiment: &str| {
+        let new = NewRun { experiment_id: experiment.to_owned(), ..NewRun::default() };
+        store.within(workspace).create_run(new).await
+    };
+    for experiment in &experiments {
+        create(&team, experiment).await.unwrap();
+    }
+    create(&default, "0").await.unwrap();
+    let limits = quotas("", "workspace.runs=2");
+    store.prepare_usage().await.unwrap();
+    store.count_for_quotas(&limits).await.unwrap();
+    let found = store.enforce_quotas(&limits).await.unwrap();
+    let places: Vec<_> =
+        found.iter().map(|(place, value)| (place.workspace.as_str(), place.experiment, *value)).collect();
+    assert_eq!(places, [("team", None, 2)]);
+    let error = create(&team, &experiments[0]).await.unwrap_err();
+    assert!(error.message.starts_with("The workspace 'team' has 2 runs"), "{}", error.message);
+    create(&default, "0").await.unwrap();
 }

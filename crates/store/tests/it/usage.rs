@@ -54,18 +54,26 @@ async fn rows_are_counted_by_workspace_experiment_and_run(uri: &BackendUri) {
     // Ids of every kind are counted once.
     let ids = ["!", "0", "00", "7f", "80", "fe", "ff", "fff", "g", "Z", "zzz", "é"];
     let more: Vec<String> = ids.iter().map(|id| format!("('{id}', 0, 'active')")).collect();
+    let params: Vec<String> = ids.iter().map(|id| format!("('p', '1', '{id}')")).collect();
     store
         .db()
         .batch(format!(
             "UPDATE runs SET deleted_time = deleted_time - {} WHERE run_uuid = '{long_ago}';
              INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage) VALUES {};
+             INSERT INTO params (key, value, run_uuid) VALUES {};
              INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)
-             VALUES ('tr-1', {other}, 1, 'OK'), ('tr-2', {other}, 99999999999999, 'OK');
+             VALUES ('tr-1', {other}, 1700000000000, 'OK'), ('tr-2', {other}, 99999999999999, 'OK');
              INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content)
-             VALUES ('tr-1', {other}, '1', 'OK', 1, '{{}}'), ('tr-1', {other}, '2', 'OK', 2, '{{}}'),
-             ('tr-2', {other}, '3', 'OK', 9000000000000000000, '{{}}');",
+             VALUES ('tr-1', {other}, '1', 'OK', 1700000000000000000, '{{}}'),
+             ('tr-1', {other}, '2', 'OK', 1700000000000000001, '{{}}'),
+             ('tr-2', {other}, '3', 'OK', 9000000000000000000, '{{}}');
+             INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,
+             last_updated_timestamp_ms, status, lifecycle_stage)
+             VALUES ('m-1', {other}, 'm', 'a', 1, 1, 2, 'active'), ('m-2', {other}, 'm', 'a', 1, 1, 2, 'deleted'),
+             ('m-3', {other}, 'm', 'a', 1, 1, 2, 'active');",
             31 * DAY,
-            more.join(", ")
+            more.join(", "),
+            params.join(", ")
         ))
         .await
         .unwrap();
@@ -80,15 +88,10 @@ async fn rows_are_counted_by_workspace_experiment_and_run(uri: &BackendUri) {
 
     let found = taken(uri, OPTIONS).await;
     // Each run has its name as a tag too.
-    let of_default = Rows {
-        runs: 3 + i64::try_from(ids.len()).unwrap(),
-        points: 70,
-        metrics: 6,
-        params: 3,
-        tags: 6,
-        ..Rows::default()
-    };
-    let of_other = Rows { runs: 1, points: 30, metrics: 2, params: 1, tags: 2, traces: 2, spans: 3, ..Rows::default() };
+    let more = i64::try_from(ids.len()).unwrap();
+    let of_default = Rows { runs: 3 + more, points: 70, metrics: 6, params: 3 + more, tags: 6, ..Rows::default() };
+    let of_other =
+        Rows { runs: 1, points: 30, metrics: 2, params: 1, tags: 2, logged_models: 3, traces: 2, spans: 3, bytes: 0 };
     let experiments: Vec<_> = found.experiments.iter().map(|found| (found.id, counted(&found.rows))).collect();
     assert_eq!(experiments.len(), 2);
     assert!(experiments.contains(&(0, of_default)), "{experiments:?}");
@@ -104,6 +107,7 @@ async fn rows_are_counted_by_workspace_experiment_and_run(uri: &BackendUri) {
 
     let freed = found.freed;
     assert_eq!((freed.deleted.runs, freed.deleted.points), (2, 30));
+    assert_eq!((freed.deleted.logged_models, freed.deleted_long_ago.logged_models), (1, 0));
     assert_eq!((freed.deleted_long_ago.runs, freed.deleted_long_ago.points), (1, 10));
     assert_eq!((freed.old_traces.traces, freed.old_traces.spans), (1, 2));
     // The tables have a size, and the rows take parts of it.
@@ -121,4 +125,23 @@ async fn a_quick_look_counts_no_rows_of_runs(uri: &BackendUri) {
     let found = taken(uri, UsageOptions { quick: true, ..OPTIONS }).await;
     assert_eq!((found.total.runs, found.total.points, found.runs.len()), (1, 0, 0));
     assert!(found.bytes > 0);
+}
+
+on_each!(the_largest_are_first);
+async fn the_largest_are_first(uri: &BackendUri) {
+    let store = support::open(uri).await;
+    for (name, points) in [("small", 1), ("large", 60), ("medium", 30)] {
+        let experiment = store.here().create_experiment(name, None, Vec::new()).await.unwrap();
+        run(&store, &experiment, points).await;
+        if name == "large" {
+            store.here().delete_experiment(&experiment).await.unwrap();
+        }
+    }
+    let found = taken(uri, UsageOptions { top: 2, ..OPTIONS }).await;
+    let experiments: Vec<_> = found.experiments.iter().map(|found| (found.name.as_str(), found.is_deleted)).collect();
+    assert_eq!(experiments, [("large", true), ("medium", false)]);
+    assert_eq!(found.runs.iter().map(|run| run.rows.points).collect::<Vec<_>>(), [60, 30]);
+    assert_eq!((found.total.runs, found.total.points), (3, 91), "the others are in the sum");
+    let sizes: Vec<_> = found.tables.iter().map(|table| table.bytes + table.index_bytes).collect();
+    assert!(sizes.is_sorted_by(|one, next| one >= next), "{sizes:?}");
 }

@@ -15,7 +15,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, hooks::Wal};
 
-use super::Synchronous;
+use super::connect::Synchronous;
 
 /// Pages in the write-ahead log (16 MiB) that are worth a checkpoint. Logging rewrites the same index pages again and
 /// again: a longer log means fewer page writes to the database file.
@@ -158,7 +158,7 @@ fn copy(connection: &Connection) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Interrupt, Role, Session, SqlitePool};
+    use super::super::{Role, Session, SqlitePool, session::Interrupt};
     use super::*;
 
     const PAGE: u64 = 4_096;
