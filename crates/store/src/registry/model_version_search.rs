@@ -144,9 +144,8 @@ impl Scoped<'_> {
         if let Some(test) = of_runs {
             let test = compare::text(&mut select, dialect, "x.run_id", test);
             select.read_from(format!(
-                "(SELECT * FROM model_versions x WHERE {} AND {test}{}) v",
-                select.in_workspace("x"),
-                // The fence keeps PostgreSQL from reading all versions in the order of the page.
+                "(SELECT * FROM model_versions x WHERE {test}{}) v",
+                // The fence keeps PostgreSQL from reading all versions of the workspace, in the order of the page.
                 dialect.pick(" OFFSET 0", " LIMIT -1")
             ));
         }

@@ -20,7 +20,7 @@ use crate::{
         registered_model_children::{Latest, load},
         registered_models::{COLUMNS, from_row},
     },
-    schema::own_indexes::{LAST_UPDATED, OwnIndex, indexed},
+    schema::own_indexes::{HIDDEN_WORKSPACE, LAST_UPDATED, OwnIndex, indexed},
     workspace::Workspace,
 };
 
@@ -135,6 +135,10 @@ impl Scoped<'_> {
         });
         let mut select = Select::new(self.workspace, "registered_models", "m");
         select.of_query(query);
+        if is_walk {
+            let workspace = HIDDEN_WORKSPACE.replace("workspace", "m.workspace");
+            select.filter(select.in_workspace("m").replace("m.workspace", &workspace));
+        }
         // A required tag drives the query: the primary key of tags has its rows together, by name. SQLite never
         // reorders CROSS JOIN. With the prompt tag, as with no tag, nearly every row is on some page, so an index scan
         // in order is best. Another tag may have few rows, and sorting them is less work than finding them in order.

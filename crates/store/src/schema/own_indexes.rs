@@ -16,7 +16,8 @@ use std::{
 };
 
 pub(crate) use self::definition::{
-    CREATED, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_TAGS, TAGS, indexed, is_metadata, is_run_tag, is_tag,
+    CREATED, HIDDEN_WORKSPACE, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_TAGS, TAGS, indexed, is_metadata,
+    is_run_tag, is_tag,
 };
 use super::own::PREFIX;
 use crate::{

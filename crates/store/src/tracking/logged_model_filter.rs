@@ -97,7 +97,7 @@ pub(super) fn on_datasets(select: &mut Select, datasets: &[SearchLoggedModelsDat
 /// How the values of a metric are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Values {
-    /// Those of all models, together.
+    /// Those of all models, together, in PostgreSQL; otherwise as [`Values::Each`].
     All,
     /// Those of each model, by primary key.
     Each,
@@ -135,15 +135,16 @@ pub(super) fn order_by(
             let (_, on) = of_metric(select, key, dataset_name.as_deref(), dataset_digest.as_deref());
             let of_each = format!("FROM logged_model_metrics WHERE model_id = m.model_id AND {on} {NEWEST} LIMIT 1");
             select.join(&match (values, dialect) {
-                (Values::All, _) => format!(
+                // It would join the points of all models without an index.
+                (_, Dialect::Sqlite) => {
+                    format!("LEFT JOIN logged_model_metrics o{index} ON o{index}.rowid = (SELECT rowid {of_each})")
+                }
+                (Values::All, Dialect::Postgres) => format!(
                     "LEFT JOIN (SELECT model_id, metric_value, row_number() OVER (PARTITION BY model_id {NEWEST}) AS place \
                      FROM logged_model_metrics WHERE {on}) o{index} ON o{index}.model_id = m.model_id AND o{index}.place = 1"
                 ),
                 (_, Dialect::Postgres) => {
                     format!("LEFT JOIN LATERAL (SELECT metric_value {of_each}) o{index} ON TRUE")
-                }
-                (_, Dialect::Sqlite) => {
-                    format!("LEFT JOIN logged_model_metrics o{index} ON o{index}.rowid = (SELECT rowid {of_each})")
                 }
             });
             (format!("o{index}.metric_value"), KeyKind::Real)

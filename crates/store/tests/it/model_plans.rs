@@ -26,6 +26,7 @@ async fn fill(store: &Store) {
         "registered_models",
         "registered_model_tags",
         "model_versions",
+        "model_version_tags",
         "logged_models",
         "logged_model_metrics",
         "logged_model_params",
@@ -46,6 +47,8 @@ async fn fill(store: &Store) {
          INSERT INTO registered_models (workspace, name, last_updated_time) VALUES ('default', 'many', 1);\n\
          INSERT INTO model_versions (workspace, name, version, last_updated_time, current_stage, run_id) \
          SELECT 'default', 'many', i, i, CASE WHEN i % 1000 = 7 THEN 'Staging' ELSE 'None' END, 'run-' || (i / 2) FROM {each};\n\
+         INSERT INTO model_version_tags (workspace, name, version, key, value) \
+         SELECT 'default', 'many', i, 'env', 'prod' FROM {each};\n\
          INSERT INTO runs (run_uuid, lifecycle_stage, experiment_id) VALUES ('run', 'active', 0);\n\
          INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms, \
          last_updated_timestamp_ms, status, lifecycle_stage) \
@@ -102,7 +105,7 @@ async fn models_and_versions_are_read_from_indexes_with_statistics_and_without(s
             analyze(store).await;
         }
         let updated = "last_updated_timestamp DESC".to_owned();
-        let of_names = store.db().dialect().pick("Index Only Scan using registered_model_pk", "SEARCH m USING");
+        let of_names = store.db().dialect().pick("registered_model_pk on registered_models x", "SEARCH m USING");
         let prompts = "tags.`mlflow.prompt.is_prompt` = 'true'";
         for (filter, order, index) in [
             ("", vec![updated.clone()], "ff_registered_models_page"),
@@ -200,7 +203,9 @@ async fn samples_of_histories_are_read_from_the_index_over_steps(store: &Store) 
         of_metric().into_iter().chain(bounds).collect()
     };
     let statements = match store.db().dialect() {
-        Dialect::Postgres => [("::READ", range(&[5_000, 100])), ("metric_samples::AT_STEPS", of_metric())],
+        Dialect::Postgres => {
+            [("metric_samples::READ", range(&[5_000, 100])), ("metric_samples::AT_STEPS", of_metric())]
+        }
         Dialect::Sqlite => [("metric_samples::STEPS", range(&[5_000])), ("metric_samples::AT_STEPS", of_metric())],
     };
     for has_statistics in [false, true] {

@@ -29,6 +29,10 @@ pub(crate) const CREATED: &str = "COALESCE(creation_time, -9223372036854775807)"
 /// alone. No stage has an `@`, so that it is another one for each name and stage.
 const STAGE: &str = "(name || '@' || current_stage)";
 
+/// The workspace as an expression: without statistics, PostgreSQL would look up a model by its name in an index that begins
+/// with the workspace and has the name somewhere.
+pub(crate) const HIDDEN_WORKSPACE: &str = "(workspace || '')";
+
 /// What an index is on.
 pub(crate) struct Definition {
     /// The table.
@@ -206,11 +210,11 @@ impl OwnIndex {
             Self::LoggedModelParamValue => on("logged_model_params", &["param_key", &beginning("param_value")]),
             Self::LoggedModelTagValue => on("logged_model_tags", &["tag_key", &beginning("tag_value")]),
             Self::LoggedModelMetricValue => on("logged_model_metrics", &["metric_name", "metric_value"]),
-            Self::RegisteredModelsPage => on("registered_models", &["workspace", last_updated, "name"]),
+            Self::RegisteredModelsPage => on("registered_models", &[HIDDEN_WORKSPACE, last_updated, "name"]),
             Self::VersionsPage => on("model_versions", &["workspace", last_updated, "name", "version DESC"]),
             Self::VersionsOfModel => on("model_versions", &["workspace", "name", last_updated, "version DESC"]),
-            Self::VersionsOfStage => on("model_versions", &["workspace", STAGE, "version"]),
-            Self::VersionsOfRun => some("model_versions", &["workspace", "run_id"], "run_id IS NOT NULL"),
+            Self::VersionsOfStage => on("model_versions", &[STAGE, "workspace", "version"]),
+            Self::VersionsOfRun => some("model_versions", &["run_id"], "run_id IS NOT NULL"),
             Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
             Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
             Self::ExperimentTags => on("experiment_tags", &["experiment_id"]),
