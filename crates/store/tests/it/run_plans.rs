@@ -159,7 +159,7 @@ async fn searches_for_runs_read_indexes_with_statistics_and_without(store: &Stor
 }
 
 /// A search for runs of which no attempt fills the page, how far it goes in each, and what is in its plans: in PostgreSQL,
-/// and in SQLite.
+/// and in SQLite, which plans some itself.
 type Rare = (RunSearch, Vec<RunReach>, &'static [&'static str], &'static [&'static str]);
 
 fn rare() -> Vec<Rare> {
@@ -201,8 +201,9 @@ async fn searches_for_rare_runs_read_indexes_with_statistics_and_without(store: 
         for (search, reaches, postgres, sqlite) in rare() {
             let explained = store.here().explain_run_search_reaching(&Scope::everything(), &search, &reaches).await;
             let plan = explained.unwrap().join("\n");
-            assert!(!reads_a_table(&plan), "{has_statistics} {search:?}\n{plan}");
-            for step in store.db().dialect().pick(postgres, sqlite) {
+            let steps = store.db().dialect().pick(postgres, sqlite);
+            assert!(steps.is_empty() || !reads_a_table(&plan), "{has_statistics} {search:?}\n{plan}");
+            for step in steps {
                 assert!(plan.contains(step), "{has_statistics} {step} {search:?}\n{plan}");
             }
             let is_listed = plan.contains("hashed SubPlan");
