@@ -35,7 +35,8 @@ pub(crate) struct TuneArgs {
     metrics: bool,
 
     /// Also the index of the names of runs: a pattern, as of the search box of the web UI, is fast in large experiments.
-    /// Only for PostgreSQL, with its extension pg_trgm, which is created if it is missing
+    /// Only for PostgreSQL, with its extension for trigrams, which is created if it is
+    /// missing
     #[arg(long)]
     names: bool,
 
