@@ -37,18 +37,18 @@ pub(crate) fn run(args: BackupArgs, environment: &Environment) -> Result<()> {
             out!("{} backups in {} are intact: {} blocks were read", checked.backups, vault.name(), checked.blocks);
             return Ok(());
         }
-        let sources = Sources {
-            tracking: file(args.backend.parse(environment)?)?,
-            users: args.users_store_uri.as_deref().map(|uri| file(BackendUri::parse(uri, environment)?)).transpose()?,
-            artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
-            read_all: args.read_all,
-        };
-        let tracking = BackendUri::parse(&args.backend_store_uri, environment)?;
+        let tracking = args.backend.parse(environment)?;
         if let Some(other) = workspace_store::of_environment(&tracking, environment)? {
             err!(
                 "the workspaces are in {other}, which this backup does not contain: back it up by a command of its own"
             );
         }
+        let sources = Sources {
+            tracking: file(tracking)?,
+            users: args.users_store_uri.as_deref().map(|uri| file(BackendUri::parse(uri, environment)?)).transpose()?,
+            artifacts: (!args.no_artifacts).then(|| artifacts(&args.artifacts_destination, environment)).transpose()?,
+            read_all: args.read_all,
+        };
         let vault = Vault::open_to_write(repository, directory, &sources).await?;
         let created = backup::create(&vault, &sources, &reporter.on_event()).await;
         reporter.end();

@@ -11,7 +11,7 @@ use clap::Args;
 use ferroflow_store::{
     db::{BackendUri, Db, DbOptions},
     migrations::{self, State, TRACKING},
-    schema::tune::{self, MissingIndex},
+    schema::tune::{self, Extra, MissingIndex},
 };
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
@@ -34,6 +34,12 @@ pub(crate) struct TuneArgs {
     #[arg(long)]
     metrics: bool,
 
+    /// Also the index of the names of runs: a pattern, as of the search box of the web UI, is fast in large experiments.
+    /// Only for PostgreSQL, with its extension for trigrams, which is created if it is
+    /// missing
+    #[arg(long)]
+    names: bool,
+
     /// Also gather the statistics of the large tables, and let PostgreSQL vacuum and analyze them more often
     #[arg(long)]
     analyze: bool,
@@ -47,6 +53,7 @@ pub(crate) struct TuneArgs {
 pub(super) async fn tune(uri: &BackendUri, args: &TuneArgs) -> Result<ExitCode> {
     let what = || format!("the database {uri}");
     if let BackendUri::Sqlite(path) = uri {
+        ensure!(!args.names, "--names is for PostgreSQL: SQLite has no such index");
         // `Db::open` would create the file.
         std::fs::metadata(path).with_context(what)?;
     }
@@ -61,7 +68,9 @@ pub(super) async fn tune(uri: &BackendUri, args: &TuneArgs) -> Result<ExitCode> 
 }
 
 async fn perform(db: &Db, args: &TuneArgs) -> Result<ExitCode> {
-    let missing = tune::plan(db, args.metrics).await?;
+    let extras = [(args.metrics, Extra::Metrics), (args.names, Extra::Names)];
+    let extras: Vec<Extra> = extras.into_iter().filter_map(|(wanted, extra)| wanted.then_some(extra)).collect();
+    let missing = tune::plan(db, &extras).await?;
     if args.dry_run {
         if args.json {
             out!("{}", serde_json::to_string_pretty(&missing)?);

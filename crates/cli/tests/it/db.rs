@@ -206,6 +206,8 @@ fn missing_indexes_are_reported_with_their_size_and_created() {
         "{plan}"
     );
     assert!(plan.contains("1 index is missing, about 0 B and < 1 s."), "{plan}");
+    let refused_line = refused(folder.path(), 1, &["db", "tune", uri, "--names", "--dry-run"]);
+    assert!(refused_line.contains("--names is for PostgreSQL"), "{refused_line}");
     stdout(folder.path(), &["db", "drop-own", uri]);
     let json = stdout(folder.path(), &["db", "tune", uri, "--dry-run", "--json"]);
     let missing: serde_json::Value = serde_json::from_str(&json).unwrap();

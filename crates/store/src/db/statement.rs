@@ -54,6 +54,10 @@ pub enum Plan {
     IndexScan,
     /// Reads the indexes of the conditions, and no whole table.
     NoTableScan,
+    /// Joins by a hash table, from the indexes of the conditions: each table is read once, however many rows join.
+    HashJoin,
+    /// As [`Self::IndexScan`], and compares rows with a list of some ten thousand ids in a hash table.
+    HashedList,
     /// As [`Self::IndexOrder`], and joins only by merging two indexes, so that LIMIT ends the scan of both.
     MergeJoin,
 }
@@ -69,6 +73,14 @@ impl Plan {
                 Some("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
             }
             Self::NoTableScan => Some("SET LOCAL enable_seqscan = off"),
+            Self::HashJoin => Some(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; \
+                 SET LOCAL work_mem = '32MB'",
+            ),
+            Self::HashedList => Some(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
+                 SET LOCAL work_mem = '8MB'",
+            ),
             Self::MergeJoin => Some(
                 "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off; \
                  SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off",

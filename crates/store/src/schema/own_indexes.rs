@@ -15,9 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::definition::Extra;
 pub(crate) use self::definition::{
-    CREATED, HIDDEN_WORKSPACE, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_TAGS, TAGS, indexed, is_metadata,
-    is_run_tag, is_tag,
+    CREATED, HIDDEN_WORKSPACE, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_NAMES, RUN_TAGS, TAGS, indexed,
+    is_metadata, is_run_tag, is_tag,
 };
 use super::own::PREFIX;
 use crate::{
@@ -71,12 +72,13 @@ pub(super) fn concurrently(index: OwnIndex, states: &[State]) -> Option<Vec<Stri
         return None;
     }
     let drop = left.map(|_| format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.name()));
-    Some(drop.into_iter().chain([index.create("CONCURRENTLY ")]).collect())
+    let extension = index.extension().map(|extension| format!("CREATE EXTENSION IF NOT EXISTS {extension}"));
+    Some(drop.into_iter().chain(extension).chain([index.create("CONCURRENTLY ")]).collect())
 }
 
 /// The indexes that are missing or not complete, in the order in which they are created, without the optional ones.
 pub(super) fn missing(states: &[State]) -> impl Iterator<Item = OwnIndex> {
-    OwnIndex::ALL.into_iter().filter(|index| !index.is_optional() && !is_complete(states, *index))
+    OwnIndex::ALL.into_iter().filter(|index| index.extra().is_none() && !is_complete(states, *index))
 }
 
 /// Whether an index is complete.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub use super::own_indexes::Extra;
 use super::own_indexes::{self, OwnIndex, State, concurrently, is_complete};
 use crate::db::{Access, BackendUri, Db, DbError, Direct, Statement, Upkeep, dialect::Dialect};
 
@@ -57,15 +58,19 @@ pub struct MissingIndex {
     pub seconds: f64,
 }
 
-/// The indexes that are missing or not complete, in the order in which [`create`] should get them. With `metrics` also
-/// that of the values of metrics, which makes orders by a metric fast and logging slower.
+/// The indexes that are missing or not complete, in the order in which [`create`] should get them. `extras` are those of
+/// which writes are slower, as far as this kind of database can have them.
 ///
 /// # Errors
 /// The database failed.
-pub async fn plan(db: &Db, metrics: bool) -> Result<Vec<MissingIndex>, DbError> {
+pub async fn plan(db: &Db, extras: &[Extra]) -> Result<Vec<MissingIndex>, DbError> {
     let states = db.query(State::statement(), State::from_row).await?;
     let mut plan = Vec::new();
-    let wanted = |index: &OwnIndex| (metrics || !index.is_optional()) && !is_complete(&states, *index);
+    let wanted = |index: &OwnIndex| {
+        index.extra().is_none_or(|extra| extras.contains(&extra))
+            && index.is_for(db.dialect())
+            && !is_complete(&states, *index)
+    };
     for index in OwnIndex::ALL.into_iter().filter(wanted) {
         plan.push(estimate(db, index).await?);
     }

@@ -87,6 +87,11 @@ impl Window {
         }
     }
 
+    /// The first `runs` runs, which are not taken.
+    pub(super) fn first(self, runs: i64) -> First {
+        First { start: self.start, last: self.last, runs }
+    }
+
     /// Takes the part with about the first `runs` runs of each experiment and stage.
     ///
     /// # Errors
@@ -103,6 +108,51 @@ impl Window {
             self.start = if self.newest { end.saturating_sub(1) } else { end.saturating_add(1) };
         }
         Ok(part)
+    }
+}
+
+/// The first runs of a part that has no end yet, newest first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    start: i64,
+    last: i64,
+    /// Maximum number of runs.
+    runs: i64,
+}
+
+impl First {
+    /// The key of its runs: with the expression of the index, PostgreSQL would sort them.
+    pub(super) const KEY: &str = "r.newest";
+
+    /// Maximum number of ids in a list, so that PostgreSQL expects a hash table of it to fit into memory. Twice as many
+    /// as are counted before, for those that are written meanwhile.
+    const IDS: i64 = 32_000;
+
+    /// Restricts a search in one experiment and stage to these runs, in the order of the index.
+    pub(super) fn restrict(self, select: &mut Select, experiments: &Experiments, stages: &[&str]) {
+        let key = key("x");
+        let experiment = experiments.one().unwrap_or_else(|| "NULL".to_owned());
+        let mut within = format!("x.experiment_id = {experiment}");
+        for stage in stages {
+            within.push_str(&format!(" AND x.lifecycle_stage = '{stage}'"));
+        }
+        if self.start != i64::MAX {
+            within.push_str(&format!(" AND {key} <= {}", select.bind(self.start)));
+        }
+        if self.last != NO_START {
+            within.push_str(&format!(" AND {key} >= {}", select.bind(self.last)));
+        }
+        select.read_from(format!(
+            "(SELECT x.*, {key} AS newest FROM runs x WHERE {within} ORDER BY {key} DESC, x.run_uuid LIMIT {}) r",
+            self.runs
+        ));
+        select.plan(Plan::HashedList);
+    }
+
+    /// The condition that a run is among some owners. Not as a condition of its own, which PostgreSQL would turn into a
+    /// join that keeps no order.
+    pub(super) fn is_among(owners: &str) -> String {
+        format!("(r.run_uuid IN ({owners} LIMIT {})) IS TRUE", Self::IDS)
     }
 }
 

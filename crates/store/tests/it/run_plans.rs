@@ -2,9 +2,9 @@
 
 use ferroflow_model::messages::service::ViewType;
 use ferroflow_store::{
-    ExperimentSearch, LoggedModelSearch, ModelVersionSearch, RegisteredModelSearch, RunSearch, Scope, Store,
+    ExperimentSearch, LoggedModelSearch, ModelVersionSearch, RegisteredModelSearch, RunReach, RunSearch, Scope, Store,
     db::{Statement, Upkeep, dialect::Dialect},
-    schema::tune,
+    schema::tune::{self, Extra},
 };
 
 use crate::support::{Here as _, on_each};
@@ -64,14 +64,20 @@ async fn fill(store: &Store) {
          SELECT 'default', CASE WHEN i % 2 = 0 THEN 'one' ELSE 'two' END, i, 'env', 'prod' FROM {few};\n"
     );
     store.db().batch(sql).await.unwrap();
-    with_metrics(store).await;
+    with_extras(store).await;
 }
 
-/// Creates the index of the values of metrics, which is not created by itself.
-async fn with_metrics(store: &Store) {
-    let plan = tune::plan(store.db(), true).await.unwrap();
-    assert_eq!(plan.iter().map(|index| index.name).collect::<Vec<_>>(), ["ff_latest_metrics_value"]);
-    tune::create(store.db(), &plan[0], |_, _| ()).await.unwrap();
+/// Creates the indexes that are not created by themselves.
+async fn with_extras(store: &Store) {
+    let plan = tune::plan(store.db(), &Extra::ALL).await.unwrap();
+    let expected: &[&str] = store
+        .db()
+        .dialect()
+        .pick(&["ff_latest_metrics_value", "ff_tags_run_name_trigrams"], &["ff_latest_metrics_value"]);
+    assert_eq!(plan.iter().map(|index| index.name).collect::<Vec<_>>(), expected);
+    for index in plan {
+        tune::create(store.db(), &index, |_, _| ()).await.unwrap();
+    }
 }
 
 async fn analyze(store: &Store) {
@@ -82,16 +88,19 @@ async fn analyze(store: &Store) {
     }
 }
 
-/// A search for runs, and the indexes that serve it.
-fn searches() -> Vec<(RunSearch, &'static [&'static str])> {
-    let search = |experiments: &[&str], filter: &str, order: &[&str]| RunSearch {
+fn search(experiments: &[&str], filter: &str, order: &[&str]) -> RunSearch {
+    RunSearch {
         experiment_ids: experiments.iter().map(|&id| id.to_owned()).collect(),
         filter: filter.to_owned(),
         view: ViewType::ActiveOnly,
         max_results: 100,
         order_by: order.iter().map(|&clause| clause.to_owned()).collect(),
         page_token: None,
-    };
+    }
+}
+
+/// A search for runs, and the indexes that serve it.
+fn searches() -> Vec<(RunSearch, &'static [&'static str])> {
     let all = RunSearch { view: ViewType::All, ..search(&["0"], "", &[]) };
     vec![
         (search(&["0"], "", &[]), &["ff_runs_page"]),
@@ -145,6 +154,60 @@ async fn searches_for_runs_read_indexes_with_statistics_and_without(store: &Stor
                     assert!(plan.contains(index), "{has_statistics} {index} {search:?}\n{plan}");
                 }
             }
+        }
+    }
+}
+
+/// A search for runs of which no attempt fills the page, how far it goes in each, and what is in its plans: in PostgreSQL,
+/// and in SQLite, which plans some itself.
+type Rare = (RunSearch, Vec<RunReach>, &'static [&'static str], &'static [&'static str]);
+
+fn rare() -> Vec<Rare> {
+    let reach = |rows, runs| RunReach { rows, runs };
+    let none = vec![reach(0, 1)];
+    let listed: &[&str] = &["hashed SubPlan", "ff_params_value", "ff_runs_page"];
+    vec![
+        (search(&["0"], "params.pa = 'v1'", &[]), vec![reach(0, 1), reach(20_000, 1)], listed, &["ff_params_value"]),
+        (search(&["0"], "attributes.run_name LIKE '%n-1234%'", &[]), none.clone(), &["ff_tags_run_name_trigrams"], &[]),
+        (
+            search(&["0"], "attributes.run_name ILIKE '%N-1234%'", &["metrics.ma ASC"]),
+            none.clone(),
+            &["ff_tags_run_name_trigrams"],
+            &[],
+        ),
+        (
+            search(&["7"], "attributes.run_name LIKE '%-40'", &[]),
+            vec![reach(0, 1), reach(0, 1_000)],
+            &["ff_runs_page"],
+            &["ff_runs_page"],
+        ),
+        (search(&["0"], "params.pa LIKE '%1x'", &[]), none.clone(), &["Hash Join", "ff_runs_page"], &[]),
+        (
+            search(&["0"], "params.pa LIKE '%1x' AND metrics.ma > 0.5", &["tags.ta ASC"]),
+            none,
+            &["Hash Join", "ff_runs_page"],
+            &[],
+        ),
+    ]
+}
+
+on_each!(searches_for_rare_runs_read_indexes_with_statistics_and_without);
+async fn searches_for_rare_runs_read_indexes_with_statistics_and_without(store: &Store) {
+    fill(store).await;
+    for has_statistics in [false, true] {
+        if has_statistics {
+            analyze(store).await;
+        }
+        for (search, reaches, postgres, sqlite) in rare() {
+            let explained = store.here().explain_run_search_reaching(&Scope::everything(), &search, &reaches).await;
+            let plan = explained.unwrap().join("\n");
+            let steps = store.db().dialect().pick(postgres, sqlite);
+            assert!(steps.is_empty() || !reads_a_table(&plan), "{has_statistics} {search:?}\n{plan}");
+            for step in steps {
+                assert!(plan.contains(step), "{has_statistics} {step} {search:?}\n{plan}");
+            }
+            let is_listed = plan.contains("hashed SubPlan");
+            assert!(!is_listed || !plan.contains("Sort"), "the list ends with the page\n{plan}");
         }
     }
 }

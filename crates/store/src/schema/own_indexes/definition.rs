@@ -1,5 +1,7 @@
 //! The definitions of the indexes.
 
+use crate::db::dialect::Dialect;
+
 /// Number of characters of a text that are in an index: PostgreSQL refuses entries of more than 2,704 bytes.
 const TEXT: usize = 200;
 
@@ -18,6 +20,10 @@ pub(crate) const NEWEST: &str = "COALESCE(start_time, -9223372036854775807)";
 /// The condition on the tags in [`OwnIndex::RunTagValue`]: not those with long texts that no search compares.
 pub(crate) const RUN_TAGS: &str = "key NOT IN ('mlflow.log-model.history', 'mlflow.loggedArtifacts', \
                                    'mlflow.note.content')";
+
+/// The condition on the tags in [`OwnIndex::RunNameTrigrams`], written so that no other index serves it: PostgreSQL would
+/// choose between them by statistics.
+pub(crate) const RUN_NAMES: &str = "key || '' = 'mlflow.runName'";
 
 /// The key of registered models and versions by which the last updated come first, and those without a time last.
 pub(crate) const LAST_UPDATED: &str = "COALESCE(last_updated_time, -9223372036854775807)";
@@ -41,6 +47,22 @@ pub(crate) struct Definition {
     pub(crate) columns: Vec<String>,
     /// The condition on its rows.
     pub(crate) only: Option<&'static str>,
+    /// Whether it is an index of the trigrams of its column.
+    pub(crate) is_of_trigrams: bool,
+}
+
+/// A kind of index that is created only when an operator asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// The values of metrics.
+    Metrics,
+    /// The names of runs, for patterns. Only for PostgreSQL, with the extension `pg_trgm`.
+    Names,
+}
+
+impl Extra {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Metrics, Self::Names];
 }
 
 /// An index.
@@ -101,11 +123,14 @@ pub(crate) enum OwnIndex {
     ExperimentsPage,
     /// The tags of an experiment, which the reference has an index of by key only.
     ExperimentTags,
+    /// Names of runs by the trigrams in them. Only where an operator wants it: it needs an extension, and each name is a
+    /// dozen entries.
+    RunNameTrigrams,
 }
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
@@ -133,6 +158,7 @@ impl OwnIndex {
         Self::ModelTagValue,
         Self::ExperimentsPage,
         Self::ExperimentTags,
+        Self::RunNameTrigrams,
     ];
 
     /// Its name.
@@ -165,12 +191,30 @@ impl OwnIndex {
             Self::ModelTagValue => "ff_registered_model_tags_value",
             Self::ExperimentsPage => "ff_experiments_page",
             Self::ExperimentTags => "ff_experiment_tags_experiment",
+            Self::RunNameTrigrams => "ff_tags_run_name_trigrams",
         }
     }
 
-    /// Whether it is created only when an operator asks for it.
-    pub(crate) const fn is_optional(self) -> bool {
-        matches!(self, Self::MetricValue)
+    /// What an operator asks for to have it created; `None` if it is created by itself.
+    pub(crate) const fn extra(self) -> Option<Extra> {
+        match self {
+            Self::MetricValue => Some(Extra::Metrics),
+            Self::RunNameTrigrams => Some(Extra::Names),
+            _ => None,
+        }
+    }
+
+    /// Whether a kind of database can have it.
+    pub(in crate::schema) fn is_for(self, dialect: Dialect) -> bool {
+        dialect == Dialect::Postgres || self.extension().is_none()
+    }
+
+    /// The extension of PostgreSQL that it needs.
+    pub(in crate::schema) const fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::RunNameTrigrams => Some("pg_trgm"),
+            _ => None,
+        }
     }
 
     /// What it is on.
@@ -179,6 +223,7 @@ impl OwnIndex {
             table,
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             only: None,
+            is_of_trigrams: false,
         };
         let some = |table, columns: &[&str], only| Definition { only: Some(only), ..on(table, columns) };
         let beginning = |column: &str| format!("substr({column}, 1, {TEXT})");
@@ -218,14 +263,22 @@ impl OwnIndex {
             Self::ModelTagValue => on("registered_model_tags", &["workspace", "key", value, "name"]),
             Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
             Self::ExperimentTags => on("experiment_tags", &["experiment_id"]),
+            Self::RunNameTrigrams => Definition { is_of_trigrams: true, ..some("tags", &["value"], RUN_NAMES) },
         }
     }
 
     /// The statement that creates it, of which `how` is empty or `CONCURRENTLY `.
     pub(in crate::schema) fn create(self, how: &str) -> String {
-        let Definition { table, columns, only } = self.definition();
+        let Definition { table, columns, only, is_of_trigrams } = self.definition();
+        let (name, columns) = (self.name(), columns.join(", "));
         let only = only.map_or_else(String::new, |only| format!(" WHERE {only}"));
-        format!("CREATE INDEX {how}IF NOT EXISTS {} ON {table} ({}){only};", self.name(), columns.join(", "))
+        // Without a list of pending entries, a search takes as long after many writes as after few.
+        let of = if is_of_trigrams {
+            format!("USING gin ({columns} gin_trgm_ops) WITH (fastupdate = off)")
+        } else {
+            format!("({columns})")
+        };
+        format!("CREATE INDEX {how}IF NOT EXISTS {name} ON {table} {of}{only};")
     }
 
     pub(in crate::schema) const fn bit(self) -> u32 {
@@ -267,6 +320,11 @@ mod tests {
         assert_eq!(indexed("short"), "short");
         assert_eq!(indexed(&"ä".repeat(300)), "ä".repeat(200));
         assert_eq!(indexed("a\0b"), "a");
+    }
+
+    #[test]
+    fn names_are_those_of_the_tag() {
+        assert!(RUN_NAMES.ends_with(&format!("'{}'", crate::tracking::runs::RUN_NAME_TAG)));
     }
 
     #[test]
