@@ -17,14 +17,18 @@ EXPORTERS = yaml.safe_load((Path(__file__).parent / "exporters.yaml").read_text(
 #: What Prometheus adds to every metric that it reads.
 ADDED = {"namespace", "service", "pod", "job", "instance"}
 
+#: Of servers with a read replica: `tests/durability/test_replicas.py` waits for them.
+OF_REPLICAS = {"ferroflow_read_replica_in_use", "ferroflow_read_replica_lag_seconds", "ferroflow_read_replica_lag_bytes",
+               "ferroflow_read_replica_reads"}
+
 
 def expressions(case: str) -> dict[str, str]:
-    """What Prometheus is asked, by the alert or the panel that asks."""
+    """What Prometheus is asked, by the alert, the recorded series or the panel that asks."""
     found = {}
     for made in chart.objects(case, *DRILL):
         if made["kind"] == "PrometheusRule":
             for rule in [rule for group in made["spec"]["groups"] for rule in group["rules"]]:
-                found[rule["alert"]] = rule["expr"]
+                found[rule.get("alert") or rule["record"]] = rule["expr"]
         if made["kind"] == "ConfigMap":
             for name, text in made["data"].items():
                 if name.endswith(".json"):
@@ -82,10 +86,13 @@ def test_what_is_asked_for_is_there(case, exported):
     others = {name for names in EXPORTERS.values() for name in names}
     for who, expression in asked.items():
         for name, matched, grouped in selectors(expression):
-            if name in others:
+            # A recorded series is asked for what it is made of.
+            if name in others or name in asked or name in OF_REPLICAS:
                 continue
             assert name in exported, f"{who}: the server has no {name}"
-            missing = (matched | grouped) - exported[name] - ADDED
+            # Prometheus renames a label of the server that it adds itself.
+            renamed = {f"exported_{label}" for label in exported[name] & ADDED}
+            missing = (matched | grouped) - exported[name] - renamed - ADDED
             assert not missing, f"{who}: {name} has no {missing}"
 
 
@@ -106,5 +113,5 @@ def test_the_drills_alert_ends_with_a_drill_that_succeeds():
 @pytest.mark.parametrize(("method", "metric"), [("plugin", "barman_cloud_cloudnative_pg_io"), ("inTree", "cnpg_collector")])
 def test_the_age_of_backups_is_told_by_who_takes_them(method, metric):
     rules = chart.objects("openshift-everything", f"backup.method={method}").one("PrometheusRule")
-    [rule] = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if rule["alert"] == "MLflowBackupTooOld"]
+    [rule] = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if rule.get("alert") == "MLflowBackupTooOld"]
     assert {name for name, _, _ in selectors(rule["expr"])} == {f"{metric}_last_available_backup_timestamp"}
