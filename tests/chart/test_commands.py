@@ -339,15 +339,14 @@ def test_the_guides_values_install_and_recover(page, generation, folder):
 
 def test_the_values_and_objects_of_workspaces(folder):
     """The page about workspaces: its values render what it says, and an administrator creates the same."""
-    section, more = (list(yaml.safe_load_all(block)) for block in blocks("workspaces", "yaml")[:2])
+    section, named, more, by_hand = (list(yaml.safe_load_all(block)) for block in blocks("workspaces", "yaml")[:4])
     assert [document["kind"] for document in section] == ["ClusterRole", "ClusterRole", "Namespace", "RoleBinding", "RoleBinding"]
     [install] = [yaml.safe_load(block) for block in blocks("kubernetes", "yaml") if block.startswith("# values")][:1]
     fill_in(folder, {"openshift": False}, install, *more)
     rendered = Objects(yaml.safe_load_all(run_helm("4", folder, "template", "mlflow", ".", "-f", "values.yaml", "--namespace", "mlflow")))
-    by_hand = list(yaml.safe_load_all(blocks("workspaces", "yaml")[2]))
     assert rendered.one("ClusterRole")["rules"] == by_hand[0]["rules"]
     assert rendered.one("ClusterRoleBinding")["subjects"] == by_hand[1]["subjects"]
-    for document in [*section, *by_hand]:
+    for document in [*section, *named, *by_hand]:
         assert not validate.errors(document), document
 
 

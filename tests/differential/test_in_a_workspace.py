@@ -33,6 +33,7 @@ OTHERWISE = {
 OTHERWISE_IN_ANOTHER = OTHERWISE | dict.fromkeys(("bodies", "lifecycle", "paths", "queries"), "is about experiment 0, which only the default one has")
 #: How many answers differ, and why.
 DIFFERING = {
+    ("default", "bodies"): (1, "a list has the experiment of a scenario that is not played here"),
     ("default", "paths"): (1, "the information about the server"),
     ("another", "graphql"): (2, "a query without an id is about experiment 0"),
     ("another", "runs"): (1, "a run without an experiment is one of experiment 0"),
