@@ -54,14 +54,22 @@ statements! {
          AND y.name || '@' || y.current_stage = v.name || '@' || v.current_stage ORDER BY y.version LIMIT 1)";
 }
 
+/// Models whose stages are looked up one by one. Where the table of versions is small, PostgreSQL scans it for each.
+const FEW: usize = 8;
+
 /// How the latest version of each stage is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Latest(&'static Sql<Workspace>);
+pub(crate) struct Latest {
+    is_indexed: bool,
+}
 
 impl Latest {
     pub(crate) fn of(store: &Store) -> Self {
-        let is_indexed = store.own_indexes.is_there(OwnIndex::VersionsOfStage);
-        Self(if is_indexed { &LATEST_OF_STAGES } else { &LATEST })
+        Self { is_indexed: store.own_indexes.is_there(OwnIndex::VersionsOfStage) }
+    }
+
+    fn statement(self, models: usize) -> &'static Sql<Workspace> {
+        if self.is_indexed && models <= FEW { &LATEST_OF_STAGES } else { &LATEST }
     }
 }
 
@@ -111,7 +119,7 @@ pub(crate) async fn load(
             let version = Some(row.get::<i64>(2)?.to_string());
             Ok((at(&by_alias, row)?, RegisteredModelAlias { alias: row.get(1)?, version }))
         }),
-        conn.query(statement(latest.0), move |row| {
+        conn.query(statement(latest.statement(names.len())), move |row| {
             let at = at(&by_version, row)?;
             model_versions::from_row(row).map(|(key, version)| (at, key, version))
         }),

@@ -105,8 +105,10 @@ impl Scoped<'_> {
         if let Some(condition) = scope.experiments.ids(&mut select, dialect, "e.experiment_id") {
             select.filter(condition);
         }
+        // Among many workspaces, the rows of a tag are mostly those of others.
+        let approach = if self.workspace.parameter().is_some() { Approach::FencedLookUp } else { Approach::Drive };
         for (index, condition) in conditions.iter().enumerate() {
-            let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));
+            let condition = condition_sql(&mut select, dialect, condition, approach.after(index));
             select.filter(condition);
         }
         let keys: Vec<_> = order.iter().map(|clause| (clause.column, clause.ascending)).collect();
