@@ -20,12 +20,15 @@ statements! {
     static HISTORY_AFTER: Workspace = POINTS, " AND (timestamp, step, value, is_nan) > ($4, $5, $6, $7) \
          ORDER BY timestamp, step, value, is_nan LIMIT $3";
 
-    /// SQLite is told that a key has many points: without statistics it would scan those of all runs in the primary
-    /// key.
+    /// The points of one run after the other, until there are enough. PostgreSQL without statistics would compare the
+    /// points of all runs with the list of ids, and read one run at a time only behind fences. SQLite is told that a key has
+    /// many points: it would scan those of all runs in the primary key.
     static BULK: Workspace =
-        "{postgres:SELECT run_uuid, value, timestamp, step, is_nan FROM metrics WHERE key = $2 AND run_uuid = ANY($1) \
-         AND {ws of run metrics.run_uuid} \
-         ORDER BY run_uuid, timestamp, step, value, is_nan LIMIT $3}\
+        "{postgres:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM \
+         (SELECT r.run_uuid FROM unnest($1::text[]) AS r(run_uuid) ORDER BY r.run_uuid OFFSET 0) w \
+         CROSS JOIN LATERAL (SELECT run_uuid, value, timestamp, step, is_nan FROM metrics \
+         WHERE run_uuid = w.run_uuid AND key = $2 AND {ws of run w.run_uuid} ORDER BY step OFFSET 0) m \
+         ORDER BY w.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}\
          {sqlite:SELECT m.run_uuid, m.value, m.timestamp, m.step, m.is_nan FROM json_each($1) AS w \
          CROSS JOIN metrics m ON m.run_uuid = w.value AND likely(m.key = $2) AND {ws of run m.run_uuid} \
          ORDER BY m.run_uuid, m.timestamp, m.step, m.value, m.is_nan LIMIT $3}";

@@ -194,6 +194,22 @@ async fn logged_models_are_read_from_indexes_with_statistics_and_without(store: 
     }
 }
 
+on_each!(histories_of_several_runs_are_read_from_the_index_over_steps);
+async fn histories_of_several_runs_are_read_from_the_index_over_steps(store: &Store) {
+    fill(store).await;
+    let runs: Vec<String> = (0..100).map(|number| format!("run-{number}")).chain(["run".to_owned()]).collect();
+    for has_statistics in [false, true] {
+        if has_statistics {
+            analyze(store).await;
+        }
+        let values = vec![runs.clone().into(), "m1".into(), 25_000_i64.into()];
+        let plan = plan_of(store, "tracking::metrics::BULK", values).await;
+        assert_reads(&plan, &["index_metrics_run_uuid_key_step"], true, &format!("{has_statistics}"));
+        let found = store.here().get_metric_history_bulk(runs.clone(), "m1", 100).await.unwrap();
+        assert_eq!(found.points().filter(|(run, _)| *run == "run").count(), 100);
+    }
+}
+
 on_each!(samples_of_histories_are_read_from_the_index_over_steps);
 async fn samples_of_histories_are_read_from_the_index_over_steps(store: &Store) {
     fill(store).await;
