@@ -5,6 +5,7 @@ use ferroflow_search::{NumberOp, PairTest, TextTest};
 use crate::{
     db::{Value, dialect::Dialect},
     query::select::Select,
+    schema::own_indexes::indexed,
 };
 
 /// A comparison of a text column.
@@ -109,6 +110,16 @@ impl Approach {
             }
         }
     }
+}
+
+/// The condition that a tag or param has a key and exactly a value, for an own index of values, which has their
+/// beginnings.
+pub(crate) fn indexed_pair(select: &mut Select, dialect: Dialect, pairs: &Pairs, key: &str, value: &str) -> String {
+    let Pairs { key: key_column, value: value_column, .. } = pairs;
+    let (key, beginning) = (select.bind(key), select.bind(indexed(value)));
+    // With `=`, SQLite would replace the column in the expression of the index by the value.
+    let exact = text(select, dialect, value_column, &TextTest::In(vec![value.to_owned()]));
+    format!("{key_column} = {key} AND substr({value_column}, 1, 200) = {beginning} AND {exact}")
 }
 
 /// The condition that the row with this `id` has a tag or param that meets `test`.

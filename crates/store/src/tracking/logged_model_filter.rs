@@ -12,7 +12,6 @@ use crate::{
         compare::{self, Approach, Pairs},
         select::{KeyKind, Select},
     },
-    schema::own_indexes::indexed,
 };
 
 const TAGS: Pairs = Pairs { table: "logged_model_tags", owner: "model_id", key: "tag_key", value: "tag_value" };
@@ -20,18 +19,14 @@ const PARAMS: Pairs = Pairs { table: "logged_model_params", owner: "model_id", k
 
 /// Reads the models with the value of a param or tag, from an index of values.
 pub(super) fn drive(select: &mut Select, dialect: Dialect, condition: &Condition) {
-    let (Pairs { table, owner, key: key_column, value: value_column }, key, value) = match condition {
+    let (pairs, key, value) = match condition {
         Condition::Param { key, test: TextTest::Equal(value) } => (PARAMS, key, value),
         Condition::Tag { key, test: TextTest::Equal(value) } => (TAGS, key, value),
         _ => return,
     };
-    let (key, beginning) = (select.bind(key), select.bind(indexed(value)));
-    // With `=`, SQLite would replace the column in the expression of the index by the value.
-    let exact = compare::text(select, dialect, value_column, &TextTest::In(vec![value.clone()]));
-    let owners = format!(
-        "SELECT {owner} FROM {table} WHERE {key_column} = {key} AND substr({value_column}, 1, 200) = {beginning} \
-         AND {exact}"
-    );
+    let test = compare::indexed_pair(select, dialect, &pairs, key, value);
+    let Pairs { table, owner, .. } = pairs;
+    let owners = format!("SELECT {owner} FROM {table} WHERE {test}");
     match dialect {
         Dialect::Postgres => {
             select.read_from(format!(

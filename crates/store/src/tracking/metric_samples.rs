@@ -218,12 +218,12 @@ impl Sample<'_> {
                     points.extend(points_of(row, 1, &steps)?.into_iter().filter(|point| chosen.takes(point.step)));
                 }
                 (Some(chosen), Dialect::Sqlite) => {
-                    let point = point_of(row)?;
+                    let point = HistoryPoint::at(row, 0)?;
                     if chosen.takes(point.step) {
                         points.push(point);
                     }
                 }
-                (None, _) => points.push(point_of(row)?),
+                (None, _) => points.push(HistoryPoint::at(row, 0)?),
             }
             Ok(())
         };
@@ -258,12 +258,6 @@ impl Sample<'_> {
         let chosen = Selection { points: points.into_iter().peekable(), at: None };
         (Statement::new(&AT_STEPS, params), Some(chosen))
     }
-}
-
-/// Reads a point from its columns.
-fn point_of(row: &Row<'_>) -> Result<HistoryPoint, DbError> {
-    let value = if row.get(3)? { f64::NAN } else { row.get(0)? };
-    Ok(HistoryPoint { value, timestamp: row.get(1)?, step: row.get(2)? })
 }
 
 /// Reads points from arrays of their steps, timestamps and values, the last two at `index`, and sorts them by (step,

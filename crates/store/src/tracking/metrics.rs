@@ -63,6 +63,14 @@ pub struct HistoryPoint {
     pub step: i64,
 }
 
+impl HistoryPoint {
+    /// Reads a point from its columns, of which the value is at `first`: then timestamp, step, `is_nan`.
+    pub(super) fn at(row: &Row<'_>, first: usize) -> Result<Self, DbError> {
+        let value = if row.get(first + 3)? { f64::NAN } else { row.get(first)? };
+        Ok(Self { value, timestamp: row.get(first + 1)?, step: row.get(first + 2)? })
+    }
+}
+
 /// Points of a metric of one run, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RunHistory {
@@ -261,8 +269,7 @@ impl Scoped<'_> {
                 if runs.last().is_none_or(|last| last.run_id != run_id) {
                     runs.push(RunHistory { run_id: run_id.to_owned(), points: Vec::new() });
                 }
-                let value = if row.get(4)? { f64::NAN } else { row.get(1)? };
-                let point = HistoryPoint { value, timestamp: row.get(2)?, step: row.get(3)? };
+                let point = HistoryPoint::at(row, 1)?;
                 runs.last_mut().into_iter().for_each(|last| last.points.push(point));
                 Ok(())
             };

@@ -13,7 +13,8 @@ use ferroflow_search::{
 use super::runs::RUN_NAME_TAG;
 use crate::{
     Store,
-    db::{Child, Conn, Plan, Sql, Statement, Value, dialect::Dialect},
+    db::{Child, Conn, Plan, Sql, Statement, Value},
+    query::bound::extremes,
     schema::own_indexes::{OwnIndex, RUN_TAGS, indexed, is_run_tag},
     statements::statements,
 };
@@ -172,7 +173,7 @@ async fn probe(store: &Store, condition: &Condition) -> Result<Option<(bool, &'s
             Some((true, &WITH_TAG, vec![RUN_NAME_TAG.into(), indexed(name).into()]))
         }
         Condition::Metric { key, op, value } if *op != NumberOp::NotEqual && has(OwnIndex::MetricValue).await? => {
-            let (least, most) = range(store.db.dialect(), *op, *value);
+            let (least, most) = extremes(store.db.dialect(), *op, *value);
             Some((true, &WITH_METRIC, vec![key.into(), least.into(), most.into()]))
         }
         Condition::Param { key, test: PairTest::Value(_) | PairTest::IsNotNull } => {
@@ -184,14 +185,4 @@ async fn probe(store: &Store, condition: &Condition) -> Result<Option<(bool, &'s
         Condition::Metric { key, .. } => Some((false, &WITH_METRIC_KEY, vec![key.into()])),
         _ => None,
     })
-}
-
-/// The least and the largest value that may meet a comparison. PostgreSQL orders NaN after all numbers.
-fn range(dialect: Dialect, op: NumberOp, value: f64) -> (f64, f64) {
-    let (lowest, highest) = (f64::NEG_INFINITY, dialect.pick(f64::NAN, f64::INFINITY));
-    match op {
-        NumberOp::Less | NumberOp::LessOrEqual => (lowest, value),
-        NumberOp::Greater | NumberOp::GreaterOrEqual => (value, highest),
-        NumberOp::Equal | NumberOp::NotEqual => (value, value),
-    }
 }

@@ -15,7 +15,7 @@ use crate::{
         compare::{self, Approach, Pairs},
         select::{KeyKind, Select},
     },
-    schema::own_indexes::{NEWEST, RUN_TAGS, indexed, is_run_tag},
+    schema::own_indexes::{NEWEST, RUN_TAGS, is_run_tag},
 };
 
 const TAGS: Pairs = Pairs { table: "tags", owner: "run_uuid", key: "key", value: "value" };
@@ -110,11 +110,8 @@ fn pair(
     if !matches!(approach, Approach::Drive | Approach::Owners) || !is_indexed {
         return compare::pair(select, dialect, "r.run_uuid", pairs, key, test, approach);
     }
-    // The index has the beginnings of values. With `=`, SQLite would replace the column in its expression by the value.
-    let (key, beginning, whole) = (select.bind(key), select.bind(indexed(value)), select.bind(vec![value.clone()]));
-    let whole = dialect.any("value", &whole);
     let only = if pairs.table == TAGS.table { RUN_TAGS } else { "TRUE" };
-    let test = format!("key = {key} AND substr(value, 1, 200) = {beginning} AND {whole} AND {only}");
+    let test = format!("{} AND {only}", compare::indexed_pair(select, dialect, pairs, key, value));
     approach.condition(pairs.table, pairs.owner, "r.run_uuid", &test)
 }
 

@@ -8,20 +8,15 @@ use ferroflow_store::{
     statements,
 };
 
-use crate::support::{Here as _, on_each};
-
-/// A series `i` from 1 to 6,000, in either dialect.
-fn series(dialect: Dialect) -> &'static str {
-    dialect.pick(
-        "generate_series(1, 6000) i",
-        "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 6000) SELECT i FROM s) s",
-    )
-}
+use crate::support::{
+    Here as _, on_each,
+    plans::{analyze, series},
+};
 
 /// Nothing analyzes the tables by itself.
 async fn fill(store: &Store) {
     let dialect = store.db().dialect();
-    let each = series(dialect);
+    let each = series(dialect, 6_000);
     let tables = [
         "registered_models",
         "registered_model_tags",
@@ -63,14 +58,6 @@ async fn fill(store: &Store) {
          SELECT 'run', 'm' || (i % 2), 1, i, i / 2, FALSE FROM {each};\n"
     );
     store.db().batch(sql).await.unwrap();
-}
-
-async fn analyze(store: &Store) {
-    let sql = Statement::unscoped(Upkeep::Test, "ANALYZE", Vec::new());
-    match store.db().dialect() {
-        Dialect::Postgres => drop(store.db().query(sql, |_| Ok(())).await.unwrap()),
-        Dialect::Sqlite => store.db().batch("ANALYZE".to_owned()).await.unwrap(),
-    }
 }
 
 /// The plan of a static statement.

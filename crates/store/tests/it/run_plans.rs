@@ -3,23 +3,16 @@
 use ferroflow_model::messages::service::ViewType;
 use ferroflow_store::{
     ExperimentSearch, LoggedModelSearch, ModelVersionSearch, RegisteredModelSearch, RunReach, RunSearch, Scope, Store,
-    db::{Statement, Upkeep, dialect::Dialect},
+    db::dialect::Dialect,
     schema::tune::{self, Extra},
 };
 
-use crate::support::{Here as _, on_each};
+use crate::support::{
+    Here as _, on_each,
+    plans::{analyze, series},
+};
 
 const RUNS: u32 = 12_000;
-
-/// A series `i` from 1 to `count`, in either dialect.
-fn series(dialect: Dialect, count: u32) -> String {
-    match dialect {
-        Dialect::Postgres => format!("generate_series(1, {count}) i"),
-        Dialect::Sqlite => format!(
-            "(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {count}) SELECT i FROM s) s"
-        ),
-    }
-}
 
 /// Runs with metrics, params and tags, logged models, and versions of a model. Nothing analyzes them.
 async fn fill(store: &Store) {
@@ -77,14 +70,6 @@ async fn with_extras(store: &Store) {
     assert_eq!(plan.iter().map(|index| index.name).collect::<Vec<_>>(), expected);
     for index in plan {
         tune::create(store.db(), &index, |_, _| ()).await.unwrap();
-    }
-}
-
-async fn analyze(store: &Store) {
-    let sql = Statement::unscoped(Upkeep::Test, "ANALYZE", Vec::new());
-    match store.db().dialect() {
-        Dialect::Postgres => drop(store.db().query(sql, |_| Ok(())).await.unwrap()),
-        Dialect::Sqlite => store.db().batch("ANALYZE".to_owned()).await.unwrap(),
     }
 }
 

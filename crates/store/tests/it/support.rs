@@ -1,5 +1,6 @@
 //! Shared test support: an empty store of either kind, and helpers to fill it.
 
+pub(crate) mod plans;
 pub(crate) mod postgres;
 pub(crate) mod spans;
 

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Store,
     db::{Child, Sql, Statement, Value, dialect::Dialect},
+    query::bound::extremes,
     schema::own_indexes::{OwnIndex, indexed, is_metadata, is_tag},
 };
 
@@ -206,7 +207,7 @@ fn assessment(
             Probe::by(OwnIndex::AssessmentValue, &ASSESSED_AS, params)
         }
         AssessmentTest::Number { op, value } if *op != NumberOp::NotEqual && experiment.is_some() => {
-            let (least, most) = numbers(dialect, *op, *value);
+            let (least, most) = extremes(dialect, *op, *value);
             let params = vec![experiment.into(), name.into(), least.into(), most.into()];
             Probe::by(OwnIndex::AssessmentNumber, &ASSESSED_WITHIN, params)
         }
@@ -243,14 +244,4 @@ fn integers(op: NumberOp, value: Number) -> Option<(i64, i64)> {
         NumberOp::GreaterOrEqual => (ceiling, i64::MAX),
         NumberOp::NotEqual => return None,
     })
-}
-
-/// The same for doubles. PostgreSQL orders NaN after all numbers.
-fn numbers(dialect: Dialect, op: NumberOp, value: f64) -> (f64, f64) {
-    let (lowest, highest) = (f64::NEG_INFINITY, dialect.pick(f64::NAN, f64::INFINITY));
-    match op {
-        NumberOp::Less | NumberOp::LessOrEqual => (lowest, value),
-        NumberOp::Greater | NumberOp::GreaterOrEqual => (value, highest),
-        NumberOp::Equal | NumberOp::NotEqual => (value, value),
-    }
 }
