@@ -42,6 +42,8 @@ pub use events::{
     outbox::Delivery,
     webhooks::{KEY_VARIABLE, NewWebhook, WebhookChange},
 };
+use std::sync::Arc;
+
 use ferroflow_model::{Result, messages::service::ViewType, permission::DEFAULT_WORKSPACE, validation::Limits};
 pub use group_commit::{QueueStats, queues};
 pub use query::{scope::Scope, visible::Visible};
@@ -87,7 +89,7 @@ use crate::{
     quotas::Full,
     schema::{SchemaError, own_indexes::OwnIndexes},
     traces::{rollup_queue::Rollups, span_log::lanes::SpanLanes, trace_start::StartLane},
-    tracking::batch::Batcher,
+    tracking::{batch::Batcher, metric_steps::MetricSteps},
     workspaces::known::Known,
 };
 
@@ -96,6 +98,7 @@ use crate::{
 pub struct Store {
     db: Db,
     batch: Batcher,
+    metric_steps: Arc<MetricSteps>,
     spans: SpanLanes,
     /// The queue of traces that clients start, if there is one.
     starts: Option<StartLane>,
@@ -175,7 +178,8 @@ impl Store {
             None => db,
         };
         let own_indexes = OwnIndexes::open(&db).await?;
-        let batch = Batcher::start(&db);
+        let metric_steps = Arc::new(MetricSteps::default());
+        let batch = Batcher::start(&db, &metric_steps);
         let spans = SpanLanes::start(&db, rollups, batch.shared_stats());
         let starts = match db.dialect() {
             Dialect::Sqlite => Some(StartLane::start(&db, rollups, batch.shared_stats())),
@@ -186,6 +190,7 @@ impl Store {
         Ok(Self {
             db,
             batch,
+            metric_steps,
             spans,
             starts,
             artifact_root,

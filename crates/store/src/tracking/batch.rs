@@ -24,6 +24,7 @@ use crate::{
     db::{Db, dialect::Dialect, downgrade_if_written, mark_written},
     fairness::{Budget, Permit, Resource, queue},
     group_commit::{self, Queued},
+    tracking::metric_steps::MetricSteps,
     workspace::Workspace,
 };
 
@@ -148,7 +149,7 @@ pub struct BatchStats {
 impl Batcher {
     /// Starts the lanes. They write what is queued and end when every clone of the `Batcher` is dropped.
     #[must_use]
-    pub fn start(db: &Db) -> Self {
+    pub(crate) fn start(db: &Db, steps: &Arc<MetricSteps>) -> Self {
         // SQLite has one writer. In PostgreSQL, one lane works while the other waits for the disk.
         let count = match db.dialect() {
             Dialect::Postgres => 2,
@@ -158,7 +159,7 @@ impl Batcher {
         let lanes = (0..count)
             .map(|_| {
                 let (sender, queue) = queue::channel();
-                tokio::spawn(lane(db.clone(), queue, Arc::clone(&stats)));
+                tokio::spawn(lane(db.clone(), queue, Arc::clone(&stats), Arc::clone(steps)));
                 sender
             })
             .collect();
@@ -216,7 +217,7 @@ impl Batcher {
     }
 }
 
-async fn lane(db: Db, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>) {
+async fn lane(db: Db, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>, steps: Arc<MetricSteps>) {
     let mut previous_len = 1;
     while let Some(first) = queue.recv().await {
         let mut rows = first.write.rows();
@@ -238,13 +239,12 @@ async fn lane(db: Db, mut queue: queue::Receiver<Job>, stats: Arc<BatchStats>) {
         }
         previous_len = jobs.len();
         stats.requests.fetch_add(jobs.len() as u64, Ordering::Relaxed);
-        let db = &db;
-        group_commit::commit(
-            jobs,
-            &group_commit::RUNS,
-            &stats,
-            |writes| async move { apply::apply(db, &writes).await },
-        )
+        let (db, steps) = (&db, &steps);
+        group_commit::commit(jobs, &group_commit::RUNS, &stats, |writes| async move {
+            let outcome = apply::apply(db, &writes).await;
+            steps.written(writes.iter().map(|write| &**write));
+            outcome
+        })
         .await;
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! The reference sorts all points of a run by (step, timestamp, value) into equal buckets and takes the first point of
 //! each. Here only the steps are read, in order from an index; they give the position of each step, and only the points
-//! at the sampled positions are looked up.
+//! at the sampled positions are looked up. Steps that were read a short time ago are remembered ([`MetricSteps`]).
+//!
+//! [`MetricSteps`]: crate::tracking::metric_steps::MetricSteps
 
 use ferroflow_model::Result;
 
 use crate::{
     Scoped,
-    db::{Child, Conn, DbError, Row, Statement, Value, dialect::Dialect},
+    db::{Conn, DbError, Row, Statement, Value, dialect::Dialect},
     statements::statements,
-    tracking::metrics::{Histories, HistoryPoint, RunHistory},
+    tracking::{
+        metric_steps::{Reading, Steps},
+        metrics::{Histories, HistoryPoint, RunHistory},
+    },
     workspace::Workspace,
 };
 
@@ -20,6 +25,9 @@ const STEPS_IN_MEMORY: usize = 1 << 20;
 
 /// Number of histories whose steps are queried in one round trip.
 const HISTORIES_PER_QUERY: usize = 4;
+
+/// The same for histories whose steps are remembered.
+const KNOWN_HISTORIES_PER_QUERY: usize = 50;
 
 /// A history of at most so many points for each sampled one is read as a whole, which costs no more than its steps and the
 /// sampled points: in a database of many runs, each point may be on another page.
@@ -37,29 +45,31 @@ statements! {
          array_agg(CASE WHEN m.is_nan THEN 'NaN' ELSE m.value END) AS points FROM \
          (SELECT step, timestamp, value, is_nan FROM metrics", RANGE, " AND NOT l.is_long ORDER BY step) m) p ON TRUE}";
 
-    /// SQLite only: the steps.
-    static STEPS: Workspace = "{sqlite:SELECT step FROM metrics", RANGE, " ORDER BY step LIMIT $5}";
+    /// The steps: all of them in SQLite, those behind the remembered ones in PostgreSQL, in the columns of [`READ`].
+    static STEPS: Workspace =
+        "{postgres:SELECT array_agg(s.step), NULL::bigint[], NULL::float8[] FROM (SELECT step FROM metrics", RANGE,
+        " ORDER BY step LIMIT $5) s}{sqlite:SELECT step FROM metrics", RANGE, " ORDER BY step LIMIT $5}";
 
     /// All points at some steps. In PostgreSQL `OFFSET 0` is an optimization fence: without it, the join would read all
     /// points of the run. SQLite is told that a step has few points: without statistics it would scan the primary key,
     /// which has every column, for each step.
-    static AT_STEPS: Child =
+    static AT_STEPS: Workspace =
         "{postgres:SELECT array_agg(m.step), array_agg(m.timestamp), \
          array_agg(CASE WHEN m.is_nan THEN 'NaN' ELSE m.value END) FROM unnest($3::bigint[]) AS w(step) \
          CROSS JOIN LATERAL (SELECT value, timestamp, step, is_nan FROM metrics \
-         WHERE run_uuid = $1 AND key = $2 AND step = w.step OFFSET 0) m}\
+         WHERE run_uuid = $1 AND key = $2 AND step = w.step AND {ws of run $1} OFFSET 0) m}\
          {sqlite:SELECT m.value, m.timestamp, m.step, m.is_nan FROM json_each($3) AS w \
          CROSS JOIN metrics m WHERE m.run_uuid = $1 AND m.key = $2 AND likelihood(m.step = w.value, 0.0001) \
-         ORDER BY m.step, m.timestamp, m.value, m.is_nan}";
+         AND {ws of run $1} ORDER BY m.step, m.timestamp, m.value, m.is_nan}";
 
     /// PostgreSQL only: some of the points at some steps, for steps with very many points: those at the zero-based
     /// positions $4 within their steps.
-    static AMONG_STEPS: Child =
+    static AMONG_STEPS: Workspace =
         "{postgres:SELECT x.value, x.timestamp, x.step, x.is_nan FROM (SELECT m.value, m.timestamp, m.step, \
          m.is_nan, row_number() OVER (PARTITION BY m.step ORDER BY m.timestamp, m.value, m.is_nan) - 1 AS nth \
          FROM (SELECT DISTINCT d.step FROM unnest($3::bigint[]) AS d(step)) w CROSS JOIN LATERAL \
          (SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = $1 AND key = $2 AND step = w.step \
-         OFFSET 0) m) x \
+         AND {ws of run $1} OFFSET 0) m) x \
          WHERE (x.step, x.nth) IN (SELECT c.step, c.nth FROM unnest($3::bigint[], $4::bigint[]) AS c(step, nth)) \
          ORDER BY x.step, x.timestamp, x.value, x.is_nan}";
 
@@ -67,11 +77,10 @@ statements! {
     /// timestamp, value, `is_nan`), then the last point; if that makes `n` + 1 points, it replaces the last sampled
     /// one. `at` is the zero-based position of a point. The first `rest` buckets of NTILE have one point more than the
     /// others: buckets start at 0, q+1, 2(q+1), … and then every q.
-    static SAMPLE: Child =
+    static SAMPLE: Workspace =
         "WITH points AS (SELECT value, timestamp, step, is_nan, \
          row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS at, count(*) OVER () AS total \
-         FROM metrics WHERE run_uuid = $1 AND key = $2 AND step >= $3 AND step <= $4), \
-         bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
+         FROM metrics", RANGE, "), bounds AS (SELECT *, total / $5 AS q, total % $5 AS rest FROM points) \
          SELECT value, timestamp, step, is_nan FROM bounds WHERE \
          (at = total - 1 OR (CASE WHEN total <= $5 THEN TRUE \
          WHEN at < rest * (q + 1) THEN at % (q + 1) = 0 ELSE (at - rest * (q + 1)) % q = 0 END \
@@ -95,8 +104,7 @@ impl Scoped<'_> {
         max_results: i64,
         steps: Option<(i64, i64)>,
     ) -> Result<Histories> {
-        let read = || self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps);
-        self.store.db.replicated(read).await
+        self.sample_within(STEPS_IN_MEMORY, run_ids, key, max_results, steps).await
     }
 
     async fn sample_within(
@@ -107,47 +115,45 @@ impl Scoped<'_> {
         max_results: i64,
         steps: Option<(i64, i64)>,
     ) -> Result<Histories> {
-        let mut unique = run_ids.to_vec();
+        let mut unique: Vec<&String> = run_ids.iter().collect();
         unique.sort_unstable();
         unique.dedup();
-        let sample = Sample {
-            workspace: self.workspace,
-            conn: self.store.db.reader().await?,
-            key: key.to_owned(),
-            most: max_results.max(1),
-            range: steps.unwrap_or((i64::MIN, i64::MAX)),
-            steps_in_memory,
+        // Before a database is chosen and asked: what is written from now on may be missing in what it answers.
+        let readings: Vec<Reading<'_>> =
+            unique.iter().map(|run_id| self.store.metric_steps.read(self.workspace, run_id, key)).collect();
+        let read = async || {
+            let sample = Sample {
+                workspace: self.workspace,
+                conn: self.store.db.reader().await?,
+                key,
+                most: max_results.max(1),
+                range: steps.unwrap_or(EVERYTHING),
+                steps_in_memory,
+            };
+            sample.take(&readings).await
         };
-        let mut found = Vec::with_capacity(unique.len());
-        for runs in unique.chunks(HISTORIES_PER_QUERY) {
-            let before = sample.conn.charged();
-            let histories = sample.histories(runs).await?;
-            let read = sample.conn.charged() - before;
-            let points = sample.points(runs, histories).await?;
-            // What was read is dropped, except for the sampled points.
-            let kept = points.iter().map(|points| points.len() * size_of::<HistoryPoint>()).sum();
-            sample.conn.refund(read.saturating_sub(kept));
-            let of_run = |(run_id, points): (&String, _)| RunHistory { run_id: run_id.clone(), points };
-            found.extend(runs.iter().zip(points).map(of_run));
-        }
+        let found = self.store.db.replicated(read).await?;
         // The response follows the order of the request and repeats a run that is requested twice.
         Ok(Histories::as_requested(found, run_ids))
     }
 }
 
+/// The range of all steps.
+const EVERYTHING: (i64, i64) = (i64::MIN, i64::MAX);
+
 /// What is read of a history to choose the points.
 enum History {
     /// All points, in order.
     Whole(Vec<HistoryPoint>),
-    /// The steps, ascending, one for each point. A history that does not fit in memory is cut after one step too many.
-    Steps(Vec<i64>),
+    /// The steps. A history that does not fit in memory is cut after one step too many.
+    Steps(Steps),
 }
 
 /// The parameters of a sample.
 struct Sample<'a> {
     workspace: &'a Workspace,
     conn: Conn,
-    key: String,
+    key: &'a str,
     /// Maximum number of points per run.
     most: i64,
     /// The first and the last step, inclusive.
@@ -157,49 +163,105 @@ struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// The histories of some runs, as far as they are needed to choose the points.
-    async fn histories(&self, runs: &[String]) -> Result<Vec<History>, DbError> {
+    /// The sampled points of the histories, by run.
+    async fn take(&self, readings: &[Reading<'_>]) -> Result<Vec<RunHistory>> {
+        let (known, unknown): (Vec<&Reading<'_>>, Vec<_>) = readings.iter().partition(|reading| self.is_long(reading));
+        let mut found = Vec::with_capacity(readings.len());
+        for readings in known.chunks(KNOWN_HISTORIES_PER_QUERY).chain(unknown.chunks(HISTORIES_PER_QUERY)) {
+            let before = self.conn.charged();
+            let histories = self.histories(readings).await?;
+            let read = self.conn.charged() - before;
+            let points = self.points(readings, histories).await?;
+            // What was read is dropped, except for the sampled points.
+            let kept = points.iter().map(|points| points.len() * size_of::<HistoryPoint>()).sum();
+            self.conn.refund(read.saturating_sub(kept));
+            let of_run =
+                |(reading, points): (&&Reading<'_>, _)| RunHistory { run_id: reading.run_id().to_owned(), points };
+            found.extend(readings.iter().zip(points).map(of_run));
+        }
+        found.sort_unstable_by(|a, b| a.run_id.cmp(&b.run_id));
+        Ok(found)
+    }
+
+    /// Maximum length of a history that is read as a whole.
+    fn whole(&self) -> i64 {
+        self.most.saturating_mul(WHOLE)
+    }
+
+    /// Whether the remembered steps tell that a history is too long to be read as a whole.
+    fn is_long(&self, reading: &Reading<'_>) -> bool {
+        let known = reading.known.clone().map(|known| Steps::known(known, self.range).len());
+        known.is_some_and(|known| i64::try_from(known).unwrap_or(i64::MAX) > self.whole())
+    }
+
+    /// The histories, as far as they are needed to choose the points.
+    async fn histories(&self, readings: &[&Reading<'_>]) -> Result<Vec<History>, DbError> {
         let dialect = self.conn.dialect();
         let (first, last) = self.range;
-        let most = i64::try_from(self.steps_in_memory).unwrap_or(i64::MAX).saturating_add(1);
-        let statement = |run: &String| {
-            let mut params: Vec<Value> =
-                vec![run.into(), self.key.as_str().into(), first.into(), last.into(), most.into()];
-            match dialect {
-                Dialect::Postgres => {
-                    params.push(self.most.saturating_mul(WHOLE).into());
-                    Statement::within(self.workspace, &READ, params)
-                }
-                Dialect::Sqlite => Statement::within(self.workspace, &STEPS, params),
-            }
+        let steps = |reading: &&Reading<'_>| {
+            let known = reading.known.clone().filter(|_| self.is_long(reading));
+            known.map_or_else(Steps::default, |known| Steps::known(known, self.range))
         };
-        let histories: Vec<History> = runs.iter().map(|_| History::Steps(Vec::new())).collect();
+        let histories: Vec<Steps> = readings.iter().map(steps).collect();
+        let statement = |(reading, steps): (&&Reading<'_>, &Steps)| {
+            let first = steps.known.as_ref().map_or(first, |known| known.end.max(first));
+            let most = self.steps_in_memory.saturating_add(1).saturating_sub(steps.within.len());
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let mut params: Vec<Value> =
+                vec![reading.run_id().into(), self.key.into(), first.into(), last.into(), most.into()];
+            if dialect == Dialect::Postgres && steps.known.is_none() {
+                params.push(self.whole().into());
+                return Statement::within(self.workspace, &READ, params);
+            }
+            Statement::within(self.workspace, &STEPS, params)
+        };
+        let statements = readings.iter().zip(&histories).map(statement).collect();
+        let histories = histories.into_iter().map(History::Steps).collect();
         let add = move |histories: &mut Vec<History>, which: usize, row: &Row<'_>| {
             match (dialect, &mut histories[which]) {
-                (Dialect::Sqlite, History::Steps(steps)) => steps.push(row.get(0)?),
+                (Dialect::Sqlite, History::Steps(steps)) => steps.read.push(row.get(0)?),
                 (_, history) => {
-                    let steps: Vec<i64> = row.get(0)?;
-                    let points = points_of(row, 1, &steps)?;
-                    *history = if points.len() == steps.len() { History::Whole(points) } else { History::Steps(steps) };
+                    let read: Vec<i64> = row.get(0)?;
+                    let points = points_of(row, 1, &read)?;
+                    match history {
+                        History::Steps(steps) if steps.known.is_some() || points.len() < read.len() => {
+                            steps.read = read;
+                        }
+                        _ => *history = History::Whole(points),
+                    }
                 }
             }
             Ok(())
         };
-        self.conn.fold_all(runs.iter().map(statement).collect(), histories, add).await
+        let histories = self.conn.fold_all(statements, histories, add).await?;
+        if self.range == EVERYTHING {
+            for (reading, history) in readings.iter().zip(&histories) {
+                if let History::Steps(steps) = history
+                    && steps.len() <= self.steps_in_memory
+                {
+                    reading.remember(steps.known.as_ref(), &steps.read);
+                }
+            }
+        }
+        Ok(histories)
     }
 
     /// The sampled points of the runs, in the order of the runs.
-    async fn points(&self, runs: &[String], histories: Vec<History>) -> Result<Vec<Vec<HistoryPoint>>, DbError> {
-        let mut points = vec![Vec::new(); runs.len()];
+    async fn points(
+        &self,
+        readings: &[&Reading<'_>],
+        histories: Vec<History>,
+    ) -> Result<Vec<Vec<HistoryPoint>>, DbError> {
+        let mut points = vec![Vec::new(); readings.len()];
         let (mut statements, mut chosen, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, (run, history)) in runs.iter().zip(histories).enumerate() {
+        for (place, (reading, history)) in readings.iter().zip(histories).enumerate() {
             match history {
                 History::Whole(all) => {
                     let sampled = positions(all.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
                     points[place] = sampled.into_iter().map(|at| all[at]).collect();
                 }
                 History::Steps(steps) => {
-                    let (statement, selection) = self.lookup(run, &steps);
+                    let (statement, selection) = self.lookup(reading.run_id(), &steps);
                     statements.push(statement);
                     chosen.push(selection);
                     places.push(place);
@@ -231,32 +293,31 @@ impl Sample<'_> {
     }
 
     /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.
-    fn lookup(&self, run: &str, steps: &[i64]) -> (Statement, Option<Selection>) {
+    fn lookup(&self, run_id: &str, steps: &Steps) -> (Statement, Option<Selection>) {
         let dialect = self.conn.dialect();
-        let mut params: Vec<Value> = vec![run.into(), self.key.as_str().into()];
+        let mut params: Vec<Value> = vec![run_id.into(), self.key.into()];
         if steps.len() > self.steps_in_memory {
             params.extend([self.range.0.into(), self.range.1.into(), self.most.into()]);
-            return (Statement::new(&SAMPLE, params), None);
+            return (Statement::within(self.workspace, &SAMPLE, params), None);
         }
         let places = positions(steps.len(), usize::try_from(self.most).unwrap_or(usize::MAX));
-        let first_of = |step: i64| steps.partition_point(|earlier| *earlier < step);
-        let points: Vec<(i64, i64)> = places
-            .into_iter()
-            .map(|place| (steps[place], i64::try_from(place - first_of(steps[place])).unwrap_or(i64::MAX)))
-            .collect();
+        let nth = |place: usize| {
+            let step = steps.at(place);
+            (step, i64::try_from(place - steps.first_of(step)).unwrap_or(i64::MAX))
+        };
+        let points: Vec<(i64, i64)> = places.into_iter().map(nth).collect();
         let mut distinct: Vec<i64> = points.iter().map(|(step, _)| *step).collect();
         distinct.dedup();
-        let found: usize =
-            distinct.iter().map(|step| steps.partition_point(|other| other <= step) - first_of(*step)).sum();
+        let found: usize = distinct.iter().map(|step| steps.behind(*step) - steps.first_of(*step)).sum();
         // Reading a few rows too many costs less than counting rows in the database.
         if dialect == Dialect::Postgres && found > 2 * points.len() {
             let (steps, nths): (Vec<i64>, Vec<i64>) = points.into_iter().unzip();
             params.extend([steps.into(), nths.into()]);
-            return (Statement::new(&AMONG_STEPS, params), None);
+            return (Statement::within(self.workspace, &AMONG_STEPS, params), None);
         }
         params.push(distinct.into());
         let chosen = Selection { points: points.into_iter().peekable(), at: None };
-        (Statement::new(&AT_STEPS, params), Some(chosen))
+        (Statement::within(self.workspace, &AT_STEPS, params), Some(chosen))
     }
 }
 
@@ -333,7 +394,7 @@ mod tests {
         let options = StoreOptions::default();
         let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), options).await.unwrap();
         let values = vec!["run".into(), "m".into(), Value::Ints(vec![1, 2])];
-        let plan = store.db.explain(Statement::new(&AT_STEPS, values)).await.unwrap().join("\n");
+        let plan = store.db.explain(Statement::within(Workspace::only(), &AT_STEPS, values)).await.unwrap().join("\n");
         assert!(plan.contains("index_metrics_run_uuid_key_step (run_uuid=? AND key=? AND step=?)"), "{plan}");
     }
 

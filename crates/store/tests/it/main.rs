@@ -23,6 +23,7 @@ mod large_results;
 mod list_tags;
 mod logged_model_search;
 mod logging;
+mod metric_steps;
 mod metrics;
 mod migrations;
 mod model_plans;
