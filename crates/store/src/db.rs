@@ -338,6 +338,14 @@ impl Conn {
         self.account.as_ref().map_or(0, Account::charged)
     }
 
+    /// Charges the request for what it keeps in memory in place of rows.
+    ///
+    /// # Errors
+    /// [`DbError::TooLarge`]: the request has read more than [`memory::LARGEST_RESULT`].
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), DbError> {
+        self.account.as_ref().map_or(Ok(()), |account| account.charge(bytes))
+    }
+
     /// Takes back the charge for rows that are no longer in memory.
     pub(crate) fn refund(&self, bytes: usize) {
         if let Some(account) = &self.account {

@@ -13,7 +13,7 @@ use crate::{
     db::{Conn, DbError, Row, Statement, Value, dialect::Dialect},
     statements::statements,
     tracking::{
-        metric_steps::{Reading, Steps},
+        metric_steps::{Reading, SampleOf, Steps},
         metrics::{Histories, HistoryPoint, RunHistory},
     },
     workspace::Workspace,
@@ -253,7 +253,7 @@ impl Sample<'_> {
         histories: Vec<History>,
     ) -> Result<Vec<Vec<HistoryPoint>>, DbError> {
         let mut points = vec![Vec::new(); readings.len()];
-        let (mut statements, mut chosen, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut statements, mut chosen, mut places, mut new) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (place, (reading, history)) in readings.iter().zip(histories).enumerate() {
             match history {
                 History::Whole(all) => {
@@ -261,6 +261,17 @@ impl Sample<'_> {
                     points[place] = sampled.into_iter().map(|at| all[at]).collect();
                 }
                 History::Steps(steps) => {
+                    let of = SampleOf { len: steps.len(), most: self.most, range: self.range };
+                    // A step that was read proves that the run is in the workspace.
+                    let remembered = if steps.read.is_empty() { None } else { reading.sample(of) };
+                    if let Some(remembered) = remembered {
+                        self.conn.charge(size_of_val(&*remembered))?;
+                        points[place] = remembered.to_vec();
+                        continue;
+                    }
+                    if of.len <= self.steps_in_memory {
+                        new.push((place, of));
+                    }
                     let (statement, selection) = self.lookup(reading.run_id(), &steps);
                     statements.push(statement);
                     chosen.push(selection);
@@ -289,7 +300,11 @@ impl Sample<'_> {
             }
             Ok(())
         };
-        self.conn.fold_all(statements, points, add).await
+        let points = self.conn.fold_all(statements, points, add).await?;
+        for (place, of) in new {
+            readings[place].remember_sample(of, &points[place]);
+        }
+        Ok(points)
     }
 
     /// The statement that reads the sampled points of a run, and the selection among its rows unless all are sampled.

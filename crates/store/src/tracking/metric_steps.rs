@@ -1,7 +1,8 @@
 //! The steps of long metric histories that this server has read: the next sample of a history reads only the steps that
 //! follow them.
 //!
-//! A history only grows: the points of a run are purged together with the run. Its steps are held as arithmetic
+//! A history only grows: the points of a run are purged together with the run. While its length is the same, so are the
+//! points of a sample, and the last one is remembered as well. Its steps are held as arithmetic
 //! progressions: a run that logs every tenth step is a single one. The last steps of a history are left out, because
 //! parallel clients may still add points between them.
 //!
@@ -21,7 +22,7 @@ use std::{
 };
 
 use crate::{
-    tracking::{batch::RunWrite, progressions::Progressions},
+    tracking::{batch::RunWrite, metrics::HistoryPoint, progressions::Progressions},
     workspace::Workspace,
 };
 
@@ -36,6 +37,9 @@ const SHORTEST: usize = 1_000;
 
 /// Maximum number of progressions of all histories, 32 bytes each.
 const CAPACITY: usize = 1 << 18;
+
+/// Maximum number of points of all samples, 24 bytes each.
+const SAMPLE_CAPACITY: usize = 1 << 19;
 
 /// Maximum number of histories.
 const MAX_HISTORIES: usize = 4_096;
@@ -57,13 +61,28 @@ struct Histories {
     size: usize,
     /// Number of remembered histories.
     count: usize,
+    /// Points of all samples.
+    points: usize,
 }
 
 #[derive(Debug, Default)]
 struct History {
     known: Option<Known>,
+    /// The last sample, of a history whose steps are remembered.
+    sample: Option<(SampleOf, Arc<[HistoryPoint]>)>,
     /// The requests that read it, each with the lowest step that was written since it began.
     readings: Vec<(u64, i64)>,
+}
+
+/// What determines the points of a sample: a history only grows, so one with as many points as before has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SampleOf {
+    /// Number of points of the history within the range.
+    pub(super) len: usize,
+    /// Maximum number of points of the sample.
+    pub(super) most: i64,
+    /// The first and the last step, inclusive.
+    pub(super) range: (i64, i64),
 }
 
 /// Remembered steps.
@@ -91,6 +110,12 @@ impl Known {
 
     fn has_expired(&self) -> bool {
         self.read_at.elapsed() >= MAX_AGE
+    }
+}
+
+impl History {
+    fn sample_len(&self) -> usize {
+        self.sample.as_ref().map_or(0, |(_, points)| points.len())
     }
 }
 
@@ -163,13 +188,19 @@ impl Histories {
     fn sweep(&mut self) {
         for keys in self.runs.values_mut() {
             for history in keys.values_mut() {
-                history.known.take_if(|known| known.has_expired());
+                if history.known.take_if(|known| known.has_expired()).is_some() {
+                    history.sample = None;
+                }
             }
             keys.retain(|_, history| history.known.is_some() || !history.readings.is_empty());
         }
         self.runs.retain(|_, keys| !keys.is_empty());
-        let known = self.runs.values().flat_map(HashMap::values).filter_map(|history| history.known.as_ref());
-        (self.count, self.size) = known.fold((0, 0), |(count, size), known| (count + 1, size + known.steps.size()));
+        (self.count, self.size, self.points) = (0, 0, 0);
+        for history in self.runs.values().flat_map(HashMap::values) {
+            self.count += usize::from(history.known.is_some());
+            self.size += history.known.as_ref().map_or(0, |known| known.steps.size());
+            self.points += history.sample_len();
+        }
     }
 
     fn remember(&mut self, reading: &Reading<'_>, known: &Known) {
@@ -214,6 +245,29 @@ impl Reading<'_> {
         self.owner
             .lock()
             .remember(self, &Known { steps: Arc::new(steps), end, workspace: self.workspace.clone(), read_at });
+    }
+}
+
+impl Reading<'_> {
+    /// The remembered sample. The caller has to have read a step of the history in its workspace.
+    pub(super) fn sample(&self, of: SampleOf) -> Option<Arc<[HistoryPoint]>> {
+        let mut histories = self.owner.lock();
+        let (remembered, points) = histories.get_mut(&self.run_id, &self.key)?.sample.as_ref()?;
+        (*remembered == of).then(|| Arc::clone(points))
+    }
+
+    /// Remembers a sample in place of the last one of this history, if its steps are remembered.
+    pub(super) fn remember_sample(&self, of: SampleOf, points: &[HistoryPoint]) {
+        let mut histories = self.owner.lock();
+        let before = histories.points;
+        let Some(history) = histories.get_mut(&self.run_id, &self.key).filter(|history| history.known.is_some()) else {
+            return;
+        };
+        let after = before - history.sample_len() + points.len();
+        if after <= SAMPLE_CAPACITY {
+            history.sample = Some((of, points.into()));
+            histories.points = after;
+        }
     }
 }
 
@@ -340,6 +394,26 @@ mod tests {
         assert_eq!(end(&steps), Some(8_900));
         age(MAX_AGE / 2);
         assert_eq!(end(&steps), None);
+    }
+
+    #[test]
+    fn a_sample_is_remembered_as_long_as_the_history_has_its_length() {
+        let steps = MetricSteps::default();
+        let of = SampleOf { len: 5_000, most: 1, range: (i64::MIN, i64::MAX) };
+        let points = [HistoryPoint { value: 1.0, timestamp: 1, step: 0 }];
+        let reading = steps.read(Workspace::only(), "run", "m");
+        reading.remember_sample(of, &points);
+        assert_eq!(reading.sample(of), None, "its steps are not remembered");
+        reading.remember(None, &(0..5_000).collect::<Vec<_>>());
+        reading.remember_sample(of, &points);
+        assert_eq!(reading.sample(of).as_deref(), Some(&points[..]));
+        for other in
+            [SampleOf { len: 5_001, ..of }, SampleOf { most: 2, ..of }, SampleOf { range: (0, i64::MAX), ..of }]
+        {
+            assert_eq!(reading.sample(other), None);
+        }
+        reading.remember_sample(of, &vec![points[0]; SAMPLE_CAPACITY + 1]);
+        assert_eq!(steps.lock().points, 1);
     }
 
     #[test]
