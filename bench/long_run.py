@@ -36,6 +36,8 @@ CONNECTIONS, USERS = 32, ["first", "second", "third", "fourth"]
 RATES = {"sqlite": 200, "postgresql": 200}
 #: The 99th percentile of a kind may be so many times its median.
 TAIL = 10
+#: Kinds whose latencies are drawn.
+DRAWN = ("search_runs", "get_run", "log_metric", "spans")
 #: Growth along the fitted line: memory by a tenth, or by so many MiB if that is more; open files by so many.
 MEMORY, MEMORY_MIB, FILES = 0.10, 8, 5
 #: Seconds between two looks at the server.
@@ -172,7 +174,8 @@ def measure(kind_of, folder: Path, options) -> dict:
                     if "total" in figures:
                         total = figures
                     else:
-                        samples.append(watch.look(figures["seconds"]) | {"kinds": figures["kinds"]})
+                        drawn = {name: {which: seen[which] for which in ("p50_ms", "p99_ms")} for name, seen in figures["kinds"].items() if name in DRAWN}
+                        samples.append(watch.look(figures["seconds"]) | {"kinds": drawn})
             if load.returncode or not total:
                 raise SystemExit("the load failed")
     finally:
@@ -250,7 +253,7 @@ def drawing(results: list[dict]) -> str:
         minutes = lambda name, samples=result["samples"]: [(one["seconds"] / 60, one[name]) for one in samples]  # noqa: E731
         memory.series.append(Series(result["backend"], minutes("memory_mib"), number))
         latency = Plot(f"Latencies on {result['backend']}", "minutes", "ms", log_y=True)
-        for colour, name in enumerate(("search_runs", "get_run", "log_metric", "spans")):
+        for colour, name in enumerate(DRAWN):
             for which in ("p50_ms", "p99_ms"):
                 points = [(one["seconds"] / 60, one["kinds"][name][which]) for one in result["samples"] if name in one.get("kinds", {})]
                 if points:
