@@ -14,6 +14,7 @@ import grow  # noqa: E402
 import grow_data  # noqa: E402
 import long_run  # noqa: E402
 import traces  # noqa: E402
+import workspaces  # noqa: E402
 from plots import Plot, Series, svg  # noqa: E402
 from side_by_side import datasets, judge, ms  # noqa: E402
 
@@ -37,7 +38,8 @@ class Page:
     """The results, and what is said of them."""
 
     def __init__(self):
-        self.beside, self.throughput, self.growth, self.long_run, self.traces = map(read, ("results", "throughput", "growth", "long_run", "traces"))
+        names = ("results", "throughput", "growth", "long_run", "traces", "workspaces")
+        self.beside, self.throughput, self.growth, self.long_run, self.traces, self.workspaces = map(read, names)
         self.measurements = {measurement.name: measurement for data in datasets(small=False) for measurement in data.measurements}
 
     def of(self, name: str, backend: str = "postgresql") -> dict | None:
@@ -131,6 +133,10 @@ class Page:
         if missed_traces:
             names = ", ".join(f"`{one['name']}` ({one['backend']})" for one in missed_traces)
             lines.append(f"- [Traces](results/traces.md): {names}.")
+        far = [f"`{one['name']}` ({one['backend']}, {one['many_ms'] / one['on_ms']:.1f}×)" for one in self.workspaces["results"]
+               if one["name"] not in workspaces.GROWS and one["many_ms"] > workspaces.MANY * one["on_ms"]]
+        if far:
+            lines.append(f"- [A workspace among a thousand](results/workspaces.md): {', '.join(far)}. Target ≤ {workspaces.MANY}×.")
         return lines
 
     # --- plots ----------------------------------------------------------------------------------------------------
@@ -160,7 +166,8 @@ class Page:
     def conditions(self) -> list[str]:
         lines = []
         for name, words, file in ((self.beside, "beside the reference", "results"), (self.throughput, "throughput", "throughput"), (self.growth, "growth", "growth"),
-                                  (self.long_run, "long run", "long_run"), (self.traces, "traces", "traces")):
+                                  (self.long_run, "long run", "long_run"), (self.traces, "traces", "traces"),
+                                  (self.workspaces, "workspaces", "workspaces")):
             about = name["machine"]
             if about:
                 reference = f", {about['reference']}" if "reference" in about and file != "long_run" else ""
