@@ -3,13 +3,15 @@
     cargo xtask bench --grow                                        1,000,000 runs on PostgreSQL, 100,000 on SQLite
     cargo xtask bench --grow -- --backend postgresql --scale 0.2 1   sizes beside the small one, which has 20,000 runs
     cargo xtask bench --grow -- --only runs_order own                what begins so; `own` is the cost of own indexes
+    cargo xtask bench --grow -- --no-tuned                           not again with the indexes of `ferroflow db tune`
     cargo xtask bench --grow -- --keep postgresql://postgres@127.0.0.1/grow    the largest database stays, and is used again
     cargo xtask bench --grow -- --scale 0.01 --out /tmp/bench        little data, to see that it works
 
 `grow_data.py` says what the databases have; at scale 1 the largest takes about 30 GB of disk in PostgreSQL, and 15 GB more
 while it is made. A load that is interrupted continues with the same `--keep`. Servers on all sizes run at the same time and
 are asked in turns, by one client except where a name says so. Ratios are medians on the largest database over those on the
-smallest.
+smallest. At the end searches for runs, and the writes that have more to do then, are measured again with the indexes that the
+documentation advises for large databases, which are dropped afterwards.
 """
 
 import argparse
@@ -102,9 +104,10 @@ def asked_reference(reference: Reference, folder: Path, asked: Ask) -> dict | No
     return reference.figures(folder, Question(asked.name, asked.path, asked.bodies and asked.bodies[0], 0), asked.bodies and asked.bodies[0])
 
 
-def measure(targets: list[Target], folder: Path, options):
+def measure(targets: list[Target], folder: Path, options, tuned: bool = False):
     """The figures of what is wanted on databases from the smallest to the largest."""
-    asked_of = [{asked.name: asked for asked in grow_requests.asks(target.data) if wanted(asked.name, options)} for target in targets]
+    asked_of = [{asked.name: asked for asked in grow_requests.asks(target.data) if wanted(asked.name, options) and (not tuned or is_tuned(asked))}
+                for target in targets]
     sizes = [str(target.data.runs) for target in targets]
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(servers.ferroflow(target.uri, folder / f"ours-{target.data.scale:g}")) for target in targets]
@@ -122,9 +125,28 @@ def measure(targets: list[Target], folder: Path, options):
             if largest.step and "error" not in result["ferroflow"][sizes[-1]] and (found := deep(running[-1], largest, options.pages)):
                 last, number = found
                 result["deep"] = {"page": number} | middle([figures(running[-1], folder, last, options) for _ in range(options.rounds)])
-            if largest.by_reference and options.reference:
+            if largest.by_reference and options.reference and not tuned:
                 result["reference"] = {size: by_reference(reference, folder, of[name]) for size, reference, of in zip(sizes, references, asked_of)}
-            yield result | {"target": largest.target, "most_ms": largest.most_ms}
+            yield result | {"target": largest.target, "most_ms": largest.most_ms, "tuned": tuned}
+
+
+def is_tuned(asked: Ask) -> bool:
+    """Whether the indexes of `ferroflow db tune` are for it, or cost it something."""
+    return asked.name.startswith("runs_") or asked.name in OWN_WRITES
+
+
+@contextlib.contextmanager
+def extra_indexes(targets: list[Target]):
+    """The databases with the indexes that are created on demand; what these take in the largest one."""
+    before = [{one["name"] for one in grow_plans.own_sizes(target)} for target in targets]
+    try:
+        for target in targets:
+            start = time.monotonic()
+            grow_plans.tune(target)
+        yield {"sizes": [one for one in grow_plans.own_sizes(targets[-1]) if one["name"] not in before[-1]], "created_in_s": time.monotonic() - start}
+    finally:
+        for target, names in zip(targets, before):
+            grow_plans.drop_own_indexes(target, keep=names)
 
 
 def own_indexes(target: Target, folder: Path, options) -> dict:
@@ -175,7 +197,8 @@ def cell(one: dict | None) -> str:
     return "no answer" if one is None else "error" if "error" in one else ms(one["p50_ms"])
 
 
-def row(result: dict) -> str:
+def row(result: dict, beside: str | None = None) -> str:
+    """A line of a table; ``beside`` in place of the reference's figures."""
     times, last = ratio(result), list(result["ferroflow"].values())[-1]
     page = ""
     if result.get("deep"):
@@ -183,6 +206,7 @@ def row(result: dict) -> str:
         if "p50_ms" in result["deep"] and "p50_ms" in last:
             page += f", {result['deep']['p50_ms'] / last['p50_ms']:.1f}×"
     theirs = " → ".join(cell(one) for one in result["reference"].values()) if result.get("reference") else ""
+    theirs = theirs if beside is None else beside
     target = f"≤ {result['most_ms']} ms" if result["most_ms"] else f"≤ {result['target']:g}×"
     return (f"| {result['name']} ({result['backend']}) | {' | '.join(cell(one) for one in (list(result['ferroflow'].values())[0], last))} | "
             f"{'' if times is None else f'{times:.1f}×'} | {page} | {theirs} | {target} | {'reached' if is_reached(result) else '**not reached**'} |")
@@ -201,12 +225,15 @@ def text(about: dict, document: dict) -> str:
             lines.append(f"- {backend}, scale {one['scale']:g}: {one['runs']:,} runs, {one['points']:,} points, {one['traces']:,} traces; "
                          f"{one['bytes'] / 1e9:.2f} GB, loaded in {one['seconds']:.0f} s")
     for backend in document["databases"]:
-        results = [result for result in document["results"] if result["backend"] == backend]
+        every = [result for result in document["results"] if result["backend"] == backend]
+        results, tuned = ([result for result in every if bool(result.get("tuned")) == is_one] for is_one in (False, True))
         reached = sum(map(is_reached, results))
-        sizes = [f"{int(size):,} runs" for size in results[0]["ferroflow"]] if results else ["", ""]
+        sizes = [f"{int(size):,} runs" for size in every[0]["ferroflow"]] if every else ["", ""]
         lines += ["", f"## {backend}", "", f"{reached} of {len(results)} targets are reached. Medians of one client; the reference in the same run, "
                   "on each size.", "", f"| request | {sizes[0]} | {sizes[-1]} | ratio | deep page, of page 1 | reference | target | |",
                   "| --- | --- | --- | --- | --- | --- | --- | --- |", *map(row, results)]
+        if tuned:
+            lines += tuned_lines(backend, results, tuned, sizes, document["tuned"].get(backend))
         own = document["own"].get(backend)
         if own:
             lines += ["", "### Own indexes", "", f"In the largest database{created(own)}.", "", "| index | table | size | of the table |", "| --- | --- | --- | --- |"]
@@ -224,6 +251,18 @@ def text(about: dict, document: dict) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def tuned_lines(backend: str, results: list[dict], tuned: list[dict], sizes: list[str], extra: dict | None) -> list[str]:
+    without = {result["name"]: cell(list(result["ferroflow"].values())[-1]) for result in results}
+    lines = ["", f"### With `ferroflow db tune {' '.join(grow_plans.EXTRAS[backend])}`", "",
+             f"{sum(map(is_reached, tuned))} of {len(tuned)} targets are reached.", "",
+             f"| request | {sizes[0]} | {sizes[-1]} | ratio | deep page, of page 1 | {sizes[-1]}, without these indexes | target | |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |", *(row(result, without.get(result["name"], "")) for result in tuned)]
+    if extra:
+        lines += ["", f"In the largest database{created(extra)}.", "", "| index | table | size | of the table |", "| --- | --- | --- | --- |"]
+        lines += [f"| {one['name']} | {one['table']} | {one['bytes'] / 1e6:,.1f} MB | {share(one)} |" for one in extra["sizes"]]
+    return lines
+
+
 def created(own: dict) -> str:
     return f", where all of them are created in {own['created_in_s']:.0f} s" if "created_in_s" in own else ""
 
@@ -238,11 +277,11 @@ class Report:
     def __init__(self, about: dict, out: Path):
         self.about, self.out, self.file = about, out, out / "growth.json"
         known = json.loads(self.file.read_text()) if self.file.exists() else {}
-        self.document = {"machine": about, "databases": {}, "results": [], "own": {}, "plans": {}} | {
+        self.document = {"machine": about, "databases": {}, "results": [], "own": {}, "tuned": {}, "plans": {}} | {
             key: value for key, value in known.items() if key != "machine"}
 
     def add(self, result: dict) -> None:
-        key = lambda one: (one["backend"], one["name"])  # noqa: E731
+        key = lambda one: (one["backend"], one["name"], bool(one.get("tuned")))  # noqa: E731
         results = {key(one): one for one in self.document["results"]} | {key(result): result}
         self.document["results"] = list(results.values())
         print(row(result), flush=True)
@@ -267,6 +306,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--load-only", action="store_true", help="make the databases, note their sizes, and measure nothing")
     parser.add_argument("--no-reference", dest="reference", action="store_false", help="do not ask the reference")
+    parser.add_argument("--no-tuned", dest="tuned", action="store_false", help="do not measure again with the indexes that are created on demand")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.keep:
@@ -319,6 +359,10 @@ def one_backend(kind: type[Target], folder: Path, report: Report, options) -> No
         if wanted(OWN, options):
             report.document["own"][kind.name] = own_indexes(targets[-1], folder / kind.name, options)
             report.write()
+        if options.tuned and "runs" in options.parts and any(is_tuned(asked) and wanted(asked.name, options) for asked in grow_requests.asks(targets[-1].data)):
+            with extra_indexes(targets) as report.document["tuned"][kind.name]:
+                for result in measure(targets, folder / kind.name, options, tuned=True):
+                    report.add(result | {"backend": kind.name, "commit": report.about["commit"]})
 
 
 def kept_seconds(before: list[dict], made: list[dict]) -> list[dict]:

@@ -4,15 +4,19 @@ import contextlib
 import os
 import re
 import stat
+import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from grow_load import Target, upgrade
 from grow_requests import Ask
 from measurement import ask
-from support import servers
+from support import required, servers
 from traces import postmaster
 
+#: The options of `ferroflow db tune` for large databases.
+EXTRAS = {"postgresql": ["--metrics", "--names", "--orders"], "sqlite": ["--metrics", "--orders"]}
 ROLE, PASSWORD = "ferroflow_bench_plain", "bench"
 #: Lines of a plan that are kept.
 LINES = 60
@@ -100,9 +104,15 @@ def plain_role(target: Target):
         target.execute(f"DROP ROLE {name}")
 
 
-def drop_own_indexes(target: Target) -> None:
+def drop_own_indexes(target: Target, keep: Collection[str] = ()) -> None:
     for one in own_sizes(target):
-        target.execute(f"DROP INDEX {one['name']}")
+        if one["name"] not in keep:
+            target.execute(f"DROP INDEX {one['name']}")
+
+
+def tune(target: Target) -> None:
+    """Creates the indexes that are only created on demand."""
+    subprocess.run([required("FERROFLOW_BIN"), "db", "tune", target.uri, *EXTRAS[target.name]], check=True, stdout=subprocess.DEVNULL)
 
 
 def create_own_indexes(target: Target) -> None:

@@ -40,6 +40,11 @@ pub(crate) struct TuneArgs {
     #[arg(long)]
     names: bool,
 
+    /// Also the indexes of runs by end, name, status and user: orders by these, by a param and by a tag, and filters on a rare
+    /// status or user are fast in large experiments, and creating and ending a run takes longer
+    #[arg(long)]
+    orders: bool,
+
     /// Also gather the statistics of the large tables, and let PostgreSQL vacuum and analyze them more often
     #[arg(long)]
     analyze: bool,
@@ -68,7 +73,7 @@ pub(super) async fn tune(uri: &BackendUri, args: &TuneArgs) -> Result<ExitCode> 
 }
 
 async fn perform(db: &Db, args: &TuneArgs) -> Result<ExitCode> {
-    let extras = [(args.metrics, Extra::Metrics), (args.names, Extra::Names)];
+    let extras = [(args.metrics, Extra::Metrics), (args.names, Extra::Names), (args.orders, Extra::Orders)];
     let extras: Vec<Extra> = extras.into_iter().filter_map(|(wanted, extra)| wanted.then_some(extra)).collect();
     let missing = tune::plan(db, &extras).await?;
     if args.dry_run {

@@ -206,6 +206,9 @@ fn missing_indexes_are_reported_with_their_size_and_created() {
         "{plan}"
     );
     assert!(plan.contains("1 index is missing, about 0 B and < 1 s."), "{plan}");
+    let plan = stdout(folder.path(), &["db", "tune", uri, "--orders", "--dry-run"]);
+    let of_runs = ["ff_runs_end_time", "ff_runs_name", "ff_runs_status", "ff_runs_user"];
+    assert!(of_runs.iter().all(|name| plan.contains(name)) && plan.contains("5 indexes are missing"), "{plan}");
     let refused_line = refused(folder.path(), 1, &["db", "tune", uri, "--names", "--dry-run"]);
     assert!(refused_line.contains("--names is for PostgreSQL"), "{refused_line}");
     stdout(folder.path(), &["db", "drop-own", uri]);

@@ -10,15 +10,15 @@ mod definition;
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 pub use self::definition::Extra;
 pub(crate) use self::definition::{
-    CREATED, HIDDEN_WORKSPACE, LAST_UPDATED, METADATA, NEWEST, OwnIndex, RUN_NAMES, RUN_TAGS, TAGS, indexed,
-    is_metadata, is_run_tag, is_tag,
+    CREATED, ENDED_BEFORE_START, HIDDEN_EXPERIMENT, HIDDEN_WORKSPACE, LAST_UPDATED, LONG, LONG_KEY, METADATA, NEWEST,
+    NEWEST_OF_VALUE, OwnIndex, RUN_NAMES, RUN_TAGS, TAGS, indexed, is_metadata, is_run_tag, is_tag,
 };
 use super::own::PREFIX;
 use crate::{
@@ -90,9 +90,9 @@ pub(super) fn is_complete(states: &[State], index: OwnIndex) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct OwnIndexes {
     /// The [`OwnIndex::bit`]s of those that are complete.
-    complete: AtomicU32,
+    complete: AtomicU64,
     /// Those of the indexes that were complete at any time: an operator has dropped the ones that are missing.
-    seen: AtomicU32,
+    seen: AtomicU64,
     looked_at: Mutex<Option<Instant>>,
 }
 

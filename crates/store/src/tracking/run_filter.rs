@@ -37,6 +37,12 @@ pub(super) fn driving_condition(conditions: &[Condition]) -> Option<usize> {
     candidates.min().map(|(_, index)| index)
 }
 
+/// A condition on a metric as SQL, on the row that is joined for the first clause of an order, so that it is read once.
+pub(super) fn condition_of_order(select: &mut Select, condition: &Condition) -> String {
+    let Condition::Metric { op, value, .. } = condition else { return "FALSE".to_owned() };
+    compare::metric(select, *op, *value).replace("value", "o0.value").replace("is_nan", "o0.is_nan")
+}
+
 /// A condition as SQL.
 pub(super) fn condition_sql(
     select: &mut Select,
@@ -150,10 +156,7 @@ pub(super) fn order_by(
             select.order_by(time_column(*column), descending, KeyKind::Int);
         }
         Column::Metric(key) => {
-            let value = match joined {
-                Joined::FirstAs(alias) if index == 0 => format!("{alias}.value"),
-                _ => joined_value(select, dialect, index, "latest_metrics", "value, is_nan", key, joined),
-            };
+            let value = joined_value(select, dialect, index, "latest_metrics", "value, is_nan", key, joined);
             let rank = format!("CASE WHEN o{index}.is_nan THEN 1 WHEN {value} IS NULL THEN 2 ELSE 0 END");
             select.order_by(rank, false, KeyKind::Int);
             select.order_by(value, descending, KeyKind::Real);
@@ -171,7 +174,7 @@ pub(super) fn order_by(
     }
 }
 
-/// Joins the value of one key per run and returns its column.
+/// Joins the value of one key per run, unless it is there already, and returns its column.
 fn joined_value(
     select: &mut Select,
     dialect: Dialect,
@@ -181,6 +184,9 @@ fn joined_value(
     key: &str,
     joined: Joined,
 ) -> String {
+    if let (Joined::FirstAs(alias), 0) = (joined, index) {
+        return format!("{alias}.value");
+    }
     let (alias, key) = (format!("o{index}"), select.bind(key));
     select.join(&if joined != Joined::Free && dialect == Dialect::Postgres {
         format!(

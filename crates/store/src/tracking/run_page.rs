@@ -8,7 +8,7 @@ use ferroflow_search::{
 
 use super::{
     run_access::{Access, is_newest_first},
-    run_filter::{Joined, condition_sql, driving_condition, order_by},
+    run_filter::{Joined, condition_of_order, condition_sql, driving_condition, order_by},
     run_search::Query,
     run_window::First,
     runs::COLUMNS,
@@ -34,7 +34,7 @@ const RUN_OF_OWNER: &str = "LATERAL (SELECT * FROM runs x WHERE x.run_uuid = d.r
 ///
 /// # Errors
 /// The token belongs to another search.
-pub(super) fn page(scoped: &Scoped<'_>, query: &Query, access: Access, limit: i64) -> Result<Page> {
+pub(super) fn page(scoped: &Scoped<'_>, query: &Query, access: &Access, limit: i64) -> Result<Page> {
     let dialect = scoped.store.db.dialect();
     let (mut select, experiments) =
         Select::with_experiments(scoped.workspace, "runs", "r", dialect, query.experiments.clone());
@@ -43,9 +43,9 @@ pub(super) fn page(scoped: &Scoped<'_>, query: &Query, access: Access, limit: i6
     let joined = restrict(&mut select, dialect, query, access, &experiments, indexes);
     for (index, condition) in query.conditions.iter().enumerate() {
         let approach = match access {
-            Access::Few(place) if place == index && dialect == Dialect::Sqlite => Approach::Drive,
+            Access::Few(place) if *place == index && dialect == Dialect::Sqlite => Approach::Drive,
             Access::Few(place) | Access::Listed(place, _) | Access::Named(place) | Access::Whole(place)
-                if place == index =>
+                if *place == index =>
             {
                 continue;
             }
@@ -53,7 +53,11 @@ pub(super) fn page(scoped: &Scoped<'_>, query: &Query, access: Access, limit: i6
             Access::Plain => Approach::LookUp.after(index),
             _ => Approach::FencedLookUp,
         };
-        let condition = condition_sql(&mut select, dialect, condition, approach, indexes.pairs);
+        let condition = if let Access::Ordered = access {
+            condition_of_order(&mut select, condition)
+        } else {
+            condition_sql(&mut select, dialect, condition, approach, indexes.pairs)
+        };
         select.filter(condition);
     }
     if let Access::Listed(..) = access {
@@ -99,7 +103,7 @@ fn restrict(
     select: &mut Select,
     dialect: Dialect,
     query: &Query,
-    access: Access,
+    access: &Access,
     experiments: &Experiments,
     indexes: Indexes,
 ) -> Joined {
@@ -122,7 +126,7 @@ fn restrict(
             select.filter(format!("+{}", experiments.contain("r")));
             select.filter(in_stages("r"));
             if dialect == Dialect::Postgres {
-                let owners = indexes.owners(select, dialect, &query.conditions[place]);
+                let owners = indexes.owners(select, dialect, &query.conditions[*place]);
                 select.read_from(format!("({owners} OFFSET 0) d CROSS JOIN {RUN_OF_OWNER}"));
                 select.plan(Plan::IndexScan);
             }
@@ -134,23 +138,26 @@ fn restrict(
         }
         Access::Listed(place, first) => {
             first.restrict(select, experiments, stages);
-            let owners = indexes.owners(select, dialect, &query.conditions[place]);
+            let owners = indexes.owners(select, dialect, &query.conditions[*place]);
             select.filter(First::is_among(&owners));
         }
         Access::Time(part) => part.restrict(select, dialect, experiments, stages, is_newest_first(&query.order)),
-        Access::Metric(part) => {
-            let first = part.restrict(select, dialect, experiments, stages, &query.order[0].column);
-            return first.map_or(Joined::ByRun, Joined::FirstAs);
+        Access::Value(part) => return part.restrict(select, dialect, experiments, stages),
+        Access::Ordered => {
+            select.filter(experiments.contain("r"));
+            select.filter(in_stages("r"));
+            select.plan(Plan::HashJoin);
+            return Joined::Free;
         }
         Access::Named(place) => {
             select.filter(format!("+{}", experiments.contain("r")));
             select.filter(in_stages("r"));
-            let owners = with_name(select, dialect, &query.conditions[place]);
+            let owners = with_name(select, dialect, &query.conditions[*place]);
             select.read_from(format!("({owners} OFFSET 0) d CROSS JOIN {RUN_OF_OWNER}"));
             select.plan(Plan::NoTableScan);
         }
         Access::Whole(place) => {
-            let owners = condition_sql(select, dialect, &query.conditions[place], Approach::Owners, indexes.pairs);
+            let owners = condition_sql(select, dialect, &query.conditions[*place], Approach::Owners, indexes.pairs);
             // Behind a fence, so that other conditions are looked up for the runs of this one only.
             select.read_from(format!(
                 "(SELECT x.* FROM ({owners} OFFSET 0) d JOIN runs x ON x.run_uuid = d.run_uuid WHERE {} AND {} OFFSET 0) r",

@@ -43,6 +43,9 @@ const REACHES: [RunReach; 3] = [
     RunReach { rows: 16_000, runs: 8_000 },
 ];
 
+/// Maximum number of parts of an order that an attempt reads: there may be few runs in each.
+const PARTS: usize = 8;
+
 /// A run search.
 #[derive(Debug, Clone)]
 pub struct RunSearch {
@@ -119,13 +122,16 @@ impl Scoped<'_> {
         let ways = Ways::of(self.store, &query).await?;
         let (mut statements, mut pages) = (Vec::new(), Vec::new());
         if let (Some(ways), Some(reach)) = (&ways, reaches.first()) {
-            statements.extend(ways.probes.statements(reach.rows));
+            statements.extend(ways.statements(self.store.db.dialect(), &query, *reach));
         }
         let conn = self.store.db.reader().await?;
-        self.found_runs(&conn, &query, ways, reaches, &mut |access, limit| pages.push((access, limit))).await?;
+        self.found_runs(&conn, &query, ways, reaches, &mut |access, limit| {
+            pages.push((access.clone(), limit));
+        })
+        .await?;
         drop(conn);
         for (access, limit) in pages {
-            statements.push(page(self, &query, access, limit)?.statement);
+            statements.push(page(self, &query, &access, limit)?.statement);
         }
         let mut plans = Vec::new();
         for statement in statements {
@@ -142,11 +148,11 @@ impl Scoped<'_> {
         query: &Query,
         ways: Option<Ways>,
         reaches: &[RunReach],
-        tell: &mut (impl FnMut(Access, i64) + Send),
+        tell: &mut (impl FnMut(&Access, i64) + Send),
     ) -> Result<Found<RunInfo>> {
         let mut read = async |access: Access, limit: i64| {
-            tell(access, limit);
-            let page = page(self, query, access, limit)?;
+            tell(&access, limit);
+            let page = page(self, query, &access, limit)?;
             Result::Ok(page.read(conn, COLUMN_COUNT, info_from_row).await?)
         };
         let (Some(mut ways), Some(last)) = (ways, reaches.last()) else {
@@ -155,8 +161,9 @@ impl Scoped<'_> {
         let (mut found, mut count) = (Found::default(), 0);
         for reach in reaches {
             let may_walk = ways.may_walk(query, count, *reach);
-            // The parts of an order by a metric are several kinds of runs: the next kind follows in the same attempt.
-            while let Some(access) = ways.next_access(conn, query, *reach, may_walk).await? {
+            // The parts of an order by a value are several kinds of runs: the next kind follows in the same attempt.
+            for _ in 0..PARTS {
+                let Some(access) = ways.next_access(conn, query, *reach, may_walk).await? else { break };
                 if let Access::Few(condition) = access {
                     let dialect = self.store.db.dialect();
                     if let Some(listed) = ways.listed_access(dialect, query, count, condition, *reach) {
@@ -166,16 +173,17 @@ impl Scoped<'_> {
                         }
                     }
                 }
-                if !matches!(access, Access::Time(_) | Access::Metric(_)) {
+                if !matches!(access, Access::Time(_) | Access::Value(_)) {
                     return read(access, query.max_results).await;
                 }
+                let (is_at_end, has_end) = (ways.is_at_end(&access), access.has_end());
                 let more = read(access, query.max_results - count).await?;
                 found = found.followed_by(more);
                 count = i64::try_from(found.rows().count()).unwrap_or(i64::MAX);
-                if found.has_more() || ways.is_at_end(access) {
+                if found.has_more() || is_at_end {
                     return Ok(found);
                 }
-                if access.has_end() {
+                if has_end {
                     break;
                 }
             }

@@ -28,8 +28,10 @@ async fn fill(store: &Store) {
     }
     sql += "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'seven', 'active');\n";
     sql += &format!(
-        "INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, experiment_id) \
-         SELECT {id}, 'run-' || i, 'FINISHED', i, 'active', CASE WHEN i % 40 = 0 THEN 7 ELSE 0 END FROM {runs};\n"
+        "INSERT INTO runs (run_uuid, name, status, user_id, start_time, end_time, lifecycle_stage, experiment_id) \
+         SELECT {id}, 'run-' || i, CASE WHEN i <= 60 THEN 'KILLED' ELSE 'FINISHED' END, 'user-' || (i % 7), i, \
+         CASE WHEN i % 5 = 0 THEN NULL ELSE i + i * 7919 % 10007 END, 'active', CASE WHEN i % 40 = 0 THEN 7 ELSE 0 END \
+         FROM {runs};\n"
     );
     for key in ["a", "b"] {
         sql += &format!(
@@ -63,10 +65,20 @@ async fn fill(store: &Store) {
 /// Creates the indexes that are not created by themselves.
 async fn with_extras(store: &Store) {
     let plan = tune::plan(store.db(), &Extra::ALL).await.unwrap();
-    let expected: &[&str] = store
-        .db()
-        .dialect()
-        .pick(&["ff_latest_metrics_value", "ff_tags_run_name_trigrams"], &["ff_latest_metrics_value"]);
+    let mut expected = vec![
+        "ff_latest_metrics_value",
+        "ff_tags_run_name_trigrams",
+        "ff_runs_end_time",
+        "ff_runs_name",
+        "ff_runs_status",
+        "ff_runs_user",
+        "ff_params_long",
+        "ff_tags_long",
+        "ff_runs_ended_before_start",
+    ];
+    if store.db().dialect() == Dialect::Sqlite {
+        expected.retain(|name| !name.starts_with("ff_tags") && !name.starts_with("ff_params"));
+    }
     assert_eq!(plan.iter().map(|index| index.name).collect::<Vec<_>>(), expected);
     for index in plan {
         tune::create(store.db(), &index, |_, _| ()).await.unwrap();
@@ -120,6 +132,77 @@ fn reads_a_table(plan: &str) -> bool {
                 && !line.contains("INDEX ff_"))
     };
     plan.lines().any(of_table)
+}
+
+/// A search for runs in the order of a column, or for those with a value, and the index that serves it.
+fn ordered() -> Vec<(RunSearch, &'static str)> {
+    let all = |order| RunSearch { view: ViewType::All, ..search(&["0", "7"], "", &[order]) };
+    vec![
+        (search(&["0"], "", &["attributes.end_time DESC"]), "ff_runs_end_time"),
+        (search(&["0"], "", &["attributes.end_time ASC", "metrics.ma DESC"]), "ff_runs_end_time"),
+        (search(&["0"], "", &["attributes.run_name ASC"]), "ff_runs_name"),
+        (search(&["0"], "params.pa = 'v1'", &["attributes.run_name DESC"]), "ff_runs_name"),
+        (search(&["0"], "", &["attributes.status ASC"]), "ff_runs_status"),
+        (search(&["0"], "", &["attributes.status DESC"]), "ff_runs_status"),
+        (search(&["0"], "", &["attributes.user_id DESC"]), "ff_runs_user"),
+        (all("attributes.user_id ASC"), "ff_runs_user"),
+        (all("attributes.end_time DESC"), "ff_runs_end_time"),
+        (search(&["0"], "attributes.status = 'KILLED'", &[]), "ff_runs_status"),
+        (search(&["0", "7"], "attributes.status = 'KILLED' AND tags.ta != 'v5'", &[]), "ff_runs_status"),
+        (search(&["0"], "attributes.user_id = 'user-3'", &["attributes.start_time ASC"]), "ff_runs_user"),
+    ]
+}
+
+on_each!(orders_of_runs_are_walks_with_statistics_and_without);
+async fn orders_of_runs_are_walks_with_statistics_and_without(store: &Store) {
+    fill(store).await;
+    let of_postgres = [
+        (search(&["0"], "", &["params.pa ASC"]), "ff_params_value"),
+        (search(&["0"], "", &["tags.ta DESC"]), "ff_tags_value"),
+        (search(&["0"], "metrics.ma > 0.5", &["tags.`mlflow.runName` ASC"]), "ff_tags_value"),
+    ];
+    let mut searches = ordered();
+    if store.db().dialect() == Dialect::Postgres {
+        searches.extend(of_postgres);
+    }
+    for has_statistics in [false, true] {
+        if has_statistics {
+            analyze(store).await;
+        }
+        for (search, index) in &searches {
+            let (runs, token) = store.here().search_runs(&Scope::everything(), search.clone()).await.unwrap();
+            assert!(runs.len() > 50, "{search:?}");
+            let next = token.map(|token| RunSearch { page_token: Some(token), ..search.clone() });
+            for search in [Some(search.clone()), next].into_iter().flatten() {
+                let explained = store.here().explain_run_search(&Scope::everything(), &search).await.unwrap();
+                let plan = explained.join("\n");
+                assert!(!reads_a_table(&plan), "{has_statistics} {search:?}\n{plan}");
+                assert!(plan.contains(index), "{has_statistics} {index} {search:?}\n{plan}");
+                // Any other way to the runs reads them in the order of their start, or by a hash table.
+                let is_walk = index.starts_with("ff_runs") && !search.filter.contains("params");
+                assert!(!is_walk || !plan.contains("ff_runs_page"), "{has_statistics} {search:?}\n{plan}");
+                assert!(!plan.contains("Hash Join"), "{has_statistics} {search:?}\n{plan}");
+            }
+        }
+    }
+}
+
+on_each!(runs_that_ended_before_a_time_began_before_it);
+async fn runs_that_ended_before_a_time_began_before_it(store: &Store) {
+    fill(store).await;
+    let explain = async || {
+        let search = search(&["0"], "attributes.end_time < 3000", &[]);
+        let (runs, _) = store.here().search_runs(&Scope::everything(), search.clone()).await.unwrap();
+        assert_eq!(runs.len(), 100);
+        store.here().explain_run_search(&Scope::everything(), &search).await.unwrap().join("\n")
+    };
+    let bound = store.db().dialect().pick("<= '3000'::bigint", "<expr>");
+    let plan = explain().await;
+    assert!(plan.contains("ff_runs_page") && plan.contains(bound), "{plan}");
+    let early = "UPDATE runs SET end_time = 1 WHERE start_time = 11999";
+    store.db().batch(early.to_owned()).await.unwrap();
+    let plan = explain().await;
+    assert!(!plan.contains(bound), "{plan}");
 }
 
 on_each!(searches_for_runs_read_indexes_with_statistics_and_without);

@@ -30,14 +30,19 @@ fn rows(random: &mut StdRng) -> String {
     for number in 0..RUNS {
         let id = format!("run-{number}");
         let experiment = [0, 0, 0, 7, 8][random.random_range(0..5)];
-        let start = if random.random_bool(0.1) { "NULL".to_owned() } else { random.random_range(-3..60).to_string() };
-        let end = if random.random_bool(0.3) { "NULL".to_owned() } else { random.random_range(0..60).to_string() };
-        let status = ["FINISHED", "FAILED", "RUNNING"][random.random_range(0..3)];
+        let start = (!random.random_bool(0.1)).then(|| random.random_range(-3..60));
+        // No run of experiment 7 ends before it begins.
+        let least = if experiment == 7 { start.unwrap_or(0) } else { 0 };
+        let end = (!random.random_bool(0.3)).then(|| random.random_range(least..60.max(least + 1)));
+        let [start, end] =
+            [start, end].map(|time| time.map_or_else(|| "NULL".to_owned(), |time: i32| time.to_string()));
+        let status = ["'FINISHED'", "'FINISHED'", "'FAILED'", "'RUNNING'", "NULL"][random.random_range(0..5)];
+        let user = ["'ann'", "'ann'", "'bob'", "''", "NULL"][random.random_range(0..5)];
         let stage = if random.random_bool(0.2) { "deleted" } else { "active" };
         let name = texts.choose(random).unwrap();
         sql += &format!(
             "INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, experiment_id, user_id) \
-             VALUES ('{id}', '{name}', '{status}', {start}, {end}, '{stage}', {experiment}, 'ann');\n\
+             VALUES ('{id}', '{name}', {status}, {start}, {end}, '{stage}', {experiment}, {user});\n\
              INSERT INTO tags (run_uuid, key, value) VALUES ('{id}', 'mlflow.runName', '{name}');\n"
         );
         for (table, keys) in [("tags", ["env", "mlflow.note.content"]), ("params", ["p", "a b"])] {
@@ -47,6 +52,13 @@ fn rows(random: &mut StdRng) -> String {
                     sql +=
                         &format!("INSERT INTO {table} (run_uuid, key, value) VALUES ('{id}', '{key}', '{value}');\n");
                 }
+            }
+        }
+        // No text of these keys is longer than what is in an index.
+        for table in ["tags", "params"] {
+            if random.random_bool(0.8) {
+                let value = ["a", "a", "a", "B", "c", "i t", ""][random.random_range(0..7)];
+                sql += &format!("INSERT INTO {table} (run_uuid, key, value) VALUES ('{id}', 'short', '{value}');\n");
             }
         }
         for metric in ["m", "n"] {
@@ -99,16 +111,18 @@ fn condition(random: &mut StdRng, kinds: usize) -> String {
         13 => "attributes.run_id IN ('run-1', 'run-2', 'run-3', 'run-50')".to_owned(),
         _ => [
             "attributes.status = 'FAILED'",
+            "attributes.status = 'FINISHED'",
+            "attributes.user_id = 'ann'",
             "tags.env IS NULL",
             "tags.env IS NOT NULL",
             "params.none = 'x'",
             "metrics.none > 1",
-        ][random.random_range(0..5)]
+        ][random.random_range(0..7)]
         .to_owned(),
     }
 }
 
-const ORDERS: [&[&str]; 12] = [
+const ORDERS: [&[&str]; 22] = [
     &[],
     &["attributes.start_time ASC"],
     &["attributes.start_time DESC", "metrics.m ASC"],
@@ -121,6 +135,16 @@ const ORDERS: [&[&str]; 12] = [
     &["tags.env ASC", "metrics.m DESC"],
     &["attributes.end_time ASC"],
     &["attributes.run_name DESC"],
+    &["attributes.run_name ASC", "attributes.start_time ASC"],
+    &["attributes.end_time DESC"],
+    &["attributes.status ASC"],
+    &["attributes.status DESC"],
+    &["attributes.user_id ASC", "metrics.m DESC"],
+    &["attributes.user_id DESC"],
+    &["params.short ASC"],
+    &["params.short DESC"],
+    &["tags.short ASC"],
+    &["tags.short DESC", "params.p ASC"],
 ];
 
 /// The ids of all pages.
@@ -153,10 +177,19 @@ async fn parts_and_indexes_find_what_the_plain_search_finds(store: &Store) {
         vec![reach(500, 500)],
     ];
     let (mut nonempty, mut most) = (0, 0);
-    // How many of the plans compare runs with a list, look names up by trigrams, and read all rows of a key.
-    let steps = ["hashed SubPlan", "ff_tags_run_name_trigrams", "Hash Join"];
-    let mut taken = [0; 3];
-    for round in 0..240 {
+    // How many of the plans compare runs with a list, look names up by trigrams, read all rows of a key, and walk an order.
+    let steps = [
+        "hashed SubPlan",
+        "ff_tags_run_name_trigrams",
+        "Hash Join",
+        "ff_runs_end_time",
+        "ff_runs_name",
+        "ff_runs_status",
+        "ff_runs_user",
+        "ff_params_value on params l",
+    ];
+    let mut taken = [0; 8];
+    for round in 0..400 {
         // Every fourth search is for runs of a text, newest first.
         let is_of_text = round % 4 == 3;
         let count = if is_of_text { 1 } else { random.random_range(0..3) };

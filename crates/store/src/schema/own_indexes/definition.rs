@@ -17,6 +17,21 @@ pub(crate) const METADATA: &str = "key NOT IN ('mlflow.traceInputs', 'mlflow.tra
 /// The key of runs by which the newest come first, and those without a start time last.
 pub(crate) const NEWEST: &str = "COALESCE(start_time, -9223372036854775807)";
 
+/// The same key in the indexes of [`Extra::Orders`], written so that no other index serves it: without statistics,
+/// PostgreSQL would look for the runs with a value among all runs of [`OwnIndex::RunsPage`].
+pub(crate) const NEWEST_OF_VALUE: &str = "(COALESCE(start_time, -9223372036854775807) + 0)";
+
+/// The condition on the params and tags that are longer than what the indexes of values have of them.
+pub(crate) const LONG: &str = "length(value) > 200";
+
+/// The key of a param or tag, written so that only the indexes of long ones serve it.
+pub(crate) const LONG_KEY: &str = "(key || '')";
+
+/// The condition on the runs that ended before they began, and their experiment, written so that only
+/// [`OwnIndex::RunsEndedBeforeStart`] serves it.
+pub(crate) const ENDED_BEFORE_START: &str = "end_time < start_time";
+pub(crate) const HIDDEN_EXPERIMENT: &str = "(experiment_id + 0)";
+
 /// The condition on the tags in [`OwnIndex::RunTagValue`]: not those with long texts that no search compares.
 pub(crate) const RUN_TAGS: &str = "key NOT IN ('mlflow.log-model.history', 'mlflow.loggedArtifacts', \
                                    'mlflow.note.content')";
@@ -58,11 +73,13 @@ pub enum Extra {
     Metrics,
     /// The names of runs, for patterns. Only for PostgreSQL, with the extension `pg_trgm`.
     Names,
+    /// The runs of an experiment in other orders than that of their start.
+    Orders,
 }
 
 impl Extra {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Metrics, Self::Names];
+    pub const ALL: [Self; 3] = [Self::Metrics, Self::Names, Self::Orders];
 }
 
 /// An index.
@@ -126,11 +143,27 @@ pub(crate) enum OwnIndex {
     /// Names of runs by the trigrams in them. Only where an operator wants it: it needs an extension, and each name is a
     /// dozen entries.
     RunNameTrigrams,
+    /// The runs of an experiment by the time of their end, and newest first where it is the same. As the other orders,
+    /// only where an operator wants it: a run that ends is an entry more in each of these indexes, because it ends
+    /// PostgreSQL's updates in place.
+    RunsEndTime,
+    /// The runs of an experiment by name.
+    RunsName,
+    /// The runs of an experiment by status.
+    RunsStatus,
+    /// The runs of an experiment by user.
+    RunsUser,
+    /// The params of runs whose order [`Self::ParamValue`] does not know, because they are longer than what it has of them.
+    LongParams,
+    /// The same of tags.
+    LongTags,
+    /// The runs that ended before they began: where there are none, a run that ended before a time began before it too.
+    RunsEndedBeforeStart,
 }
 
 impl OwnIndex {
     /// All of them.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::RunsPage,
         Self::RecordsPage,
         Self::TraceStatus,
@@ -159,6 +192,13 @@ impl OwnIndex {
         Self::ExperimentsPage,
         Self::ExperimentTags,
         Self::RunNameTrigrams,
+        Self::RunsEndTime,
+        Self::RunsName,
+        Self::RunsStatus,
+        Self::RunsUser,
+        Self::LongParams,
+        Self::LongTags,
+        Self::RunsEndedBeforeStart,
     ];
 
     /// Its name.
@@ -192,6 +232,13 @@ impl OwnIndex {
             Self::ExperimentsPage => "ff_experiments_page",
             Self::ExperimentTags => "ff_experiment_tags_experiment",
             Self::RunNameTrigrams => "ff_tags_run_name_trigrams",
+            Self::RunsEndTime => "ff_runs_end_time",
+            Self::RunsName => "ff_runs_name",
+            Self::RunsStatus => "ff_runs_status",
+            Self::RunsUser => "ff_runs_user",
+            Self::LongParams => "ff_params_long",
+            Self::LongTags => "ff_tags_long",
+            Self::RunsEndedBeforeStart => "ff_runs_ended_before_start",
         }
     }
 
@@ -200,13 +247,22 @@ impl OwnIndex {
         match self {
             Self::MetricValue => Some(Extra::Metrics),
             Self::RunNameTrigrams => Some(Extra::Names),
+            Self::RunsEndTime
+            | Self::RunsName
+            | Self::RunsStatus
+            | Self::RunsUser
+            | Self::LongParams
+            | Self::LongTags
+            | Self::RunsEndedBeforeStart => Some(Extra::Orders),
             _ => None,
         }
     }
 
-    /// Whether a kind of database can have it.
+    /// Whether a kind of database can have it, and searches of it use it: an order by params or tags is walked in
+    /// PostgreSQL only, because in SQLite a text may differ behind a NUL.
     pub(in crate::schema) fn is_for(self, dialect: Dialect) -> bool {
-        dialect == Dialect::Postgres || self.extension().is_none()
+        let is_for_all = self.extension().is_none() && !matches!(self, Self::LongParams | Self::LongTags);
+        dialect == Dialect::Postgres || is_for_all
     }
 
     /// The extension of PostgreSQL that it needs.
@@ -229,6 +285,8 @@ impl OwnIndex {
         let beginning = |column: &str| format!("substr({column}, 1, {TEXT})");
         let (name, value, trace_name) = (&*beginning("name"), &*beginning("value"), &*beginning("trace_name"));
         let newest = &*format!("{NEWEST} DESC");
+        let newest_of_value = &*format!("{NEWEST_OF_VALUE} DESC");
+        let runs_by = |column| on("runs", &["experiment_id", "lifecycle_stage", column, newest_of_value, "run_uuid"]);
         let last_updated = &*format!("{LAST_UPDATED} DESC");
         let created = &*format!("{CREATED} DESC");
         match self {
@@ -264,6 +322,13 @@ impl OwnIndex {
             Self::ExperimentsPage => on("experiments", &["workspace", "lifecycle_stage", created, "experiment_id"]),
             Self::ExperimentTags => on("experiment_tags", &["experiment_id"]),
             Self::RunNameTrigrams => Definition { is_of_trigrams: true, ..some("tags", &["value"], RUN_NAMES) },
+            Self::RunsEndTime => runs_by("end_time"),
+            Self::RunsName => runs_by("name"),
+            Self::RunsStatus => runs_by("status"),
+            Self::RunsUser => runs_by("user_id"),
+            Self::LongParams => some("params", &[LONG_KEY], LONG),
+            Self::LongTags => some("tags", &[LONG_KEY], LONG),
+            Self::RunsEndedBeforeStart => some("runs", &[HIDDEN_EXPERIMENT], ENDED_BEFORE_START),
         }
     }
 
@@ -281,8 +346,8 @@ impl OwnIndex {
         format!("CREATE INDEX {how}IF NOT EXISTS {name} ON {table} {of}{only};")
     }
 
-    pub(in crate::schema) const fn bit(self) -> u32 {
-        1 << self as u32
+    pub(in crate::schema) const fn bit(self) -> u64 {
+        1 << self as u64
     }
 }
 
@@ -325,6 +390,12 @@ mod tests {
     #[test]
     fn names_are_those_of_the_tag() {
         assert!(RUN_NAMES.ends_with(&format!("'{}'", crate::tracking::runs::RUN_NAME_TAG)));
+    }
+
+    #[test]
+    fn long_values_are_those_that_an_index_has_the_beginning_of() {
+        assert_eq!(LONG, format!("length(value) > {TEXT}"));
+        assert_eq!(NEWEST_OF_VALUE, format!("({NEWEST} + 0)"));
     }
 
     #[test]
