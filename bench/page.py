@@ -46,7 +46,11 @@ class Page:
         return next((one for one in self.beside["results"] if (one["name"], one["backend"]) == (name, backend)), None)
 
     def grown(self, name: str, backend: str = "postgresql") -> dict | None:
-        return next((one for one in self.growth["results"] if (one["name"], one["backend"]) == (name, backend)), None)
+        return next((one for one in self.growths() if (one["name"], one["backend"]) == (name, backend)), None)
+
+    def growths(self, is_tuned: bool = False) -> list[dict]:
+        """What was measured as a server is by itself, or with the indexes that `db tune` creates on demand."""
+        return [one for one in self.growth["results"] if bool(one.get("tuned")) == is_tuned]
 
     def at(self, request: str, connections: int) -> dict | None:
         return next((one for one in self.throughput["results"]
@@ -119,13 +123,17 @@ class Page:
             reached, cells = judge(one, self.measurements)
             if not reached:
                 lines.append(f"- [`{one['name']}`](results/results.md) on {one['backend']}: {cells[0]}; {', '.join(cell for cell in cells[2:4] if cell)}. Target {cells[4]}.")
-        missed = sorted((one for one in self.growth["results"] if not grow.is_reached(one)), key=lambda one: grow.ratio(one) or 1e9, reverse=True)
+        missed = sorted((one for one in self.growths() if not grow.is_reached(one)), key=lambda one: grow.ratio(one) or 1e9, reverse=True)
         for one in missed[:10]:
             cells = [cell.strip() for cell in grow.row(one).strip("| ").split("|")]
             lines.append(f"- [`{one['name']}`](results/growth.md) on {one['backend']}: {cells[1]} → {cells[2]}, {cells[3] or 'failed'}"
                          f"{', ' + cells[4] if cells[4] else ''}. Target {cells[6]}.")
         if len(missed) > 10:
             lines.append(f"- {len(missed) - 10} more that [grow](results/growth.md) beyond their target, less than these.")
+        if tuned := self.growths(is_tuned=True):
+            by_itself = [one for one in self.growths() if (one["backend"], one["name"]) in {(one["backend"], one["name"]) for one in tuned}]
+            lines.append(f"- With the indexes that `ferroflow db tune` creates on demand, {sum(map(grow.is_reached, tuned))} of {len(tuned)} searches for runs and writes "
+                         f"are within their target, without them {sum(map(grow.is_reached, by_itself))}.")
         for one in self.long_run["results"]:
             lines += [f"- [A long run](results/long_run.md) on {one['backend']}: {name}: {seen}. Target {target}."
                       for name, seen, target, ok in long_run.verdicts(one) if not ok]
@@ -238,7 +246,7 @@ class Page:
         """What grows with the database, and what does not."""
         lines = []
         for backend in ("postgresql", "sqlite"):
-            results = [one for one in self.growth["results"] if one["backend"] == backend and grow.ratio(one)]
+            results = [one for one in self.growths() if one["backend"] == backend and grow.ratio(one)]
             if not results:
                 continue
             sizes = list(results[0]["ferroflow"])
