@@ -38,6 +38,8 @@ class Page:
 
     def __init__(self):
         self.beside, self.throughput, self.growth, self.long_run, self.traces = map(read, ("results", "throughput", "growth", "long_run", "traces"))
+        # Those with indexes that are created on demand are told in `growth.md` only.
+        self.growth["results"] = [one for one in self.growth["results"] if not one.get("tuned")]
         self.measurements = {measurement.name: measurement for data in datasets(small=False) for measurement in data.measurements}
 
     def of(self, name: str, backend: str = "postgresql") -> dict | None:
