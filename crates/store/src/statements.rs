@@ -111,7 +111,7 @@ pages! {
         tracking::parents,
         tracking::run_children,
         tracking::run_few,
-        tracking::run_value_order,
+        tracking::run_ordered_by,
         tracking::run_window,
         tracking::runs,
         upkeep::abandoned_traces,

@@ -19,6 +19,7 @@ pub(crate) mod run_access;
 pub(crate) mod run_children;
 pub(crate) mod run_few;
 pub(crate) mod run_filter;
+pub(crate) mod run_ordered_by;
 pub(crate) mod run_page;
 pub(crate) mod run_search;
 pub(crate) mod run_value_order;

@@ -7,42 +7,19 @@
 //! them come first, as in a search for that value.
 
 use ferroflow_model::Result;
-use ferroflow_search::{
-    KeyValue, NumberOp, PageToken,
-    runs::{Column, Condition, TextAttribute, TimeAttribute},
-};
+use ferroflow_search::{KeyValue, PageToken};
 
 use super::{
     run_filter::Joined,
+    run_ordered_by::By,
     run_search::Query,
-    run_window::{Part, Same, Window, each, groups, read_each},
+    run_window::{Part, Window, each, groups, read_each},
 };
 use crate::{
     Store,
-    db::{Child, Conn, Plan, Sql, Statement, Value, dialect::Dialect},
-    query::{bound::extremes, compare::Approach, experiments::Experiments, select::Select},
-    schema::own_indexes::{LONG, LONG_KEY, OwnIndex, RUN_TAGS, is_run_tag},
-    statements::statements,
+    db::{Conn, Plan, Statement, Value, dialect::Dialect},
+    query::{experiments::Experiments, select::Select},
 };
-
-// Whether some values of a key are longer than what its index has of them.
-statements! {
-    static LONG_PARAM: Child =
-        "SELECT COUNT(*) FROM (SELECT 1 FROM params WHERE ", LONG_KEY, " = $1 AND ", LONG, " LIMIT 1) x";
-
-    static LONG_TAG: Child =
-        "SELECT COUNT(*) FROM (SELECT 1 FROM tags WHERE ", LONG_KEY, " = $1 AND ", LONG, " LIMIT 1) x";
-}
-
-/// What runs are ordered by.
-#[derive(Debug, Clone, PartialEq)]
-enum By {
-    /// A column of `runs`.
-    Column(&'static str),
-    Metric(String),
-    Param(String),
-    Tag(String),
-}
 
 /// How far a part goes.
 #[derive(Debug, Clone, Copy)]
@@ -126,13 +103,14 @@ impl ValueOrder {
         let mut cursor = None;
         let place = match &query.token {
             PageToken::Offset(0) => {
-                Some(Place::Values(by.first_allowed(store.db.dialect(), &query.conditions, descending)))
+                let first = by.first_allowed(store.db.dialect(), &query.conditions, descending);
+                Some(Place::Values(first.map(Bound::at)))
             }
             PageToken::Offset(_) => None,
             PageToken::Key(values) => match (values.as_slice(), &by) {
                 ([KeyValue::Int(0), value, ..], _) => {
                     cursor = by.value_of(value);
-                    cursor.clone().map(|value| Place::Values(Some(Bound { value, is_included: true })))
+                    cursor.clone().map(|value| Place::Values(Some(Bound::at(value))))
                 }
                 ([KeyValue::Int(1), ..], By::Metric(_)) => Some(Place::Nan),
                 ([KeyValue::Int(1 | 2), ..], _) => {
@@ -177,7 +155,7 @@ impl ValueOrder {
                 let (value, part) = (value.clone(), window.take(conn, query, step.runs).await?);
                 if !part.has_end() {
                     self.place = match &value {
-                        Some(value) => Place::Values(Some(Bound { value: value.clone(), is_included: false })),
+                        Some(value) => Place::Values(Some(Bound::beside(value.clone()))),
                         None => Place::End,
                     };
                 }
@@ -205,13 +183,13 @@ impl ValueOrder {
             return Ok(Some(Rows::Values { start, end: None }));
         }
         if end != beyond {
-            self.place = Place::Values(Some(Bound { value: end.clone(), is_included: false }));
-            return Ok(Some(Rows::Values { start, end: Some(Bound { value: end, is_included: true }) }));
+            self.place = Place::Values(Some(Bound::beside(end.clone())));
+            return Ok(Some(Rows::Values { start, end: Some(Bound::at(end)) }));
         }
         let is_within = self.cursor.as_ref() == Some(&end);
         let Some(window) = Window::of_same(query, is_within, self.by.same(Some(&end))) else { return Ok(None) };
         self.place = Place::Same { value: Some(end.clone()), window };
-        let before = Rows::Values { start, end: Some(Bound { value: end.clone(), is_included: false }) };
+        let before = Rows::Values { start, end: Some(Bound::beside(end.clone())) };
         Ok((first != end).then_some(before))
     }
 
@@ -271,124 +249,17 @@ impl ValueOrder {
     }
 }
 
-impl By {
-    /// What a clause orders by, and the indexes that it takes.
-    fn of(column: &Column, dialect: Dialect) -> Option<(Self, &'static [OwnIndex])> {
-        Some(match column {
-            Column::Text(TextAttribute::RunName) => (Self::Column("name"), &[OwnIndex::RunsName]),
-            Column::Text(TextAttribute::Status) => (Self::Column("status"), &[OwnIndex::RunsStatus]),
-            Column::Text(TextAttribute::UserId) => (Self::Column("user_id"), &[OwnIndex::RunsUser]),
-            Column::Time(TimeAttribute::EndTime) => (Self::Column("end_time"), &[OwnIndex::RunsEndTime]),
-            Column::Metric(key) => (Self::Metric(key.clone()), &[OwnIndex::MetricValue]),
-            Column::Param(key) if dialect == Dialect::Postgres => {
-                (Self::Param(key.clone()), &[OwnIndex::ParamValue, OwnIndex::LongParams])
-            }
-            Column::Tag(key) if dialect == Dialect::Postgres && is_run_tag(key) => {
-                (Self::Tag(key.clone()), &[OwnIndex::RunTagValue, OwnIndex::LongTags])
-            }
-            Column::Text(TextAttribute::RunId | TextAttribute::ArtifactUri)
-            | Column::Time(TimeAttribute::StartTime)
-            | Column::Param(_)
-            | Column::Tag(_) => return None,
-        })
-    }
-
-    /// The runs with a value in a column, or without one, which have an index.
-    fn same(&self, value: Option<&Value>) -> Option<Same> {
-        match self {
-            Self::Column(column) => Some(Same { column, value: value.cloned() }),
-            Self::Metric(_) | Self::Param(_) | Self::Tag(_) => None,
-        }
-    }
-
-    /// Where the walk begins, if the filter bounds the same metric.
-    fn first_allowed(&self, dialect: Dialect, conditions: &[Condition], descending: bool) -> Option<Bound> {
-        let Self::Metric(key) = self else { return None };
-        let of_metric = conditions.iter().filter_map(|condition| match condition {
-            Condition::Metric { key: of, op, value } if of == key && *op != NumberOp::NotEqual => {
-                let (least, most) = extremes(dialect, *op, *value);
-                Some(if descending { most } else { least })
-            }
-            _ => None,
-        });
-        let value = if descending { of_metric.reduce(f64::min)? } else { of_metric.reduce(f64::max)? };
-        Some(Bound { value: value.into(), is_included: true })
-    }
-
-    /// What finds values that are longer than what the index has of them: in some languages, texts are not in the order of
-    /// their beginnings.
-    fn unordered(&self) -> Option<Statement> {
-        let (sql, key): (&'static Sql<Child>, _) = match self {
-            Self::Param(key) => (&LONG_PARAM, key),
-            Self::Tag(key) => (&LONG_TAG, key),
-            Self::Column(_) | Self::Metric(_) => return None,
-        };
-        Some(Statement::new(sql, vec![key.into()]).planned(Plan::IndexScan))
-    }
-
-    /// The value of a page token, if it is one.
-    fn value_of(&self, key: &KeyValue) -> Option<Value> {
-        match (key, self) {
-            (KeyValue::Int(value), Self::Column("end_time")) => Some((*value).into()),
-            (KeyValue::Real(value), Self::Metric(_)) => Some((*value).into()),
-            (KeyValue::Text(_), Self::Column("end_time") | Self::Metric(_)) => None,
-            (KeyValue::Text(value), _) => Some(value.into()),
-            _ => None,
-        }
-    }
-
-    fn table(&self) -> &'static str {
-        match self {
-            Self::Column(_) => "runs",
-            Self::Metric(_) => "latest_metrics",
-            Self::Param(_) => "params",
-            Self::Tag(_) => "tags",
-        }
-    }
-
-    /// The key, if the values are rows of another table.
-    fn key(&self) -> Option<&str> {
-        match self {
-            Self::Column(_) => None,
-            Self::Metric(key) | Self::Param(key) | Self::Tag(key) => Some(key),
-        }
-    }
-
-    /// The value of a row of its table, as an index has it.
-    fn value(&self, row: &str) -> String {
-        match self {
-            Self::Column(column) => format!("{row}.{column}"),
-            Self::Metric(_) => format!("{row}.value"),
-            Self::Param(_) | Self::Tag(_) => format!("substr({row}.value, 1, 200)"),
-        }
-    }
-
-    /// The condition that a row of another table is in the index of values, with the placeholder of the key.
-    fn with_value(&self, row: &str, key: &str) -> String {
-        let only = match self {
-            Self::Metric(_) => format!(" AND {row}.is_nan = FALSE"),
-            Self::Tag(_) => format!(" AND {row}.{RUN_TAGS}"),
-            Self::Column(_) | Self::Param(_) => String::new(),
-        };
-        format!("{row}.key = {key}{only}")
-    }
-
-    /// The condition that a run has a value, or none, if its index has not only these.
-    fn is_same(&self, select: &mut Select, value: Option<&Value>) -> Option<String> {
-        let key = select.bind(self.key()?);
-        let has = |test: String| Approach::FencedLookUp.condition(self.table(), "run_uuid", "r.run_uuid", &test);
-        Some(match (value, self) {
-            // The sign hides the value from indexes.
-            (Some(value), Self::Metric(_)) => {
-                has(format!("key = {key} AND is_nan = FALSE AND +value = {}", select.bind(value.clone())))
-            }
-            (Some(value), _) => has(format!("key = {key} AND value = {}", select.bind(value.clone()))),
-            (None, _) => format!("NOT {}", has(format!("key = {key} AND value IS NOT NULL"))),
-        })
-    }
-}
-
 impl Bound {
+    /// With the runs that have the value.
+    fn at(value: Value) -> Self {
+        Self { value, is_included: true }
+    }
+
+    /// Without these.
+    fn beside(value: Value) -> Self {
+        Self { value, is_included: false }
+    }
+
     /// The sign of a comparison with it.
     fn sign(&self, is_least: bool) -> &'static str {
         match (is_least, self.is_included) {

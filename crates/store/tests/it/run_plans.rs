@@ -115,7 +115,8 @@ fn searches() -> Vec<(RunSearch, &'static [&'static str])> {
         (search(&["0"], "attributes.run_id = 'x'", &[]), &[]),
         (search(&["0"], "", &["metrics.ma DESC"]), &["ff_latest_metrics_value"]),
         (search(&["0"], "", &["metrics.ma ASC", "attributes.start_time DESC"]), &["ff_latest_metrics_value"]),
-        (search(&["7"], "", &["metrics.ma DESC"]), &["ff_runs_page"]),
+        // Each index on the order of runs has all runs of an experiment.
+        (search(&["7"], "", &["metrics.ma DESC"]), &["ff_runs_"]),
     ]
 }
 
@@ -246,16 +247,18 @@ fn rare() -> Vec<Rare> {
         (
             search(&["7"], "attributes.run_name LIKE '%-40'", &[]),
             vec![reach(0, 1), reach(0, 1_000)],
-            &["ff_runs_page"],
-            &["ff_runs_page"],
+            &["ff_runs_"],
+            &["ff_runs_"],
         ),
-        (search(&["0"], "params.pa LIKE '%1x'", &[]), none.clone(), &["Hash Join", "ff_runs_page"], &[]),
+        (search(&["0"], "params.pa LIKE '%1x'", &[]), none.clone(), &["Hash Join", "ff_runs_"], &[]),
         (
             search(&["0"], "params.pa LIKE '%1x' AND metrics.ma > 0.5", &["tags.ta ASC"]),
-            none,
-            &["Hash Join", "ff_runs_page"],
+            none.clone(),
+            &["Hash Join", "ff_runs_"],
             &[],
         ),
+        // The metric of the order is read once.
+        (search(&["0"], "metrics.mb < 0.0001", &["metrics.mb ASC"]), none, &["Hash Join", "ff_runs_"], &[]),
     ]
 }
 
