@@ -11,13 +11,23 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Running, app};
+use crate::{
+    otlp_grpc::{access, login, users},
+    support::{Running, app},
+};
 
 /// Timeout for what must not wait for long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-const GREEDY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// A client: its address, and its value of the header `Authorization`.
+#[derive(Debug, Clone, Copy)]
+struct Client<'a> {
+    address: Ipv4Addr,
+    login: &'a str,
+}
+
+const GREEDY: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 2), login: "" };
+const OTHER: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 3), login: "" };
 
 const RUN: &str = "00000000000000000000000000000001";
 
@@ -44,29 +54,45 @@ async fn connect(server: &Running, from: Ipv4Addr) -> TcpStream {
 }
 
 /// Sends the head of a request, and what there is of its body.
-async fn send(server: &Running, from: Ipv4Addr, line: &str, length: usize, body: &str) -> TcpStream {
-    let mut stream = connect(server, from).await;
+async fn send(server: &Running, from: Client<'_>, line: &str, length: usize, body: &str) -> TcpStream {
+    let mut stream = connect(server, from.address).await;
+    let login = if from.login.is_empty() { String::new() } else { format!("Authorization: {}\r\n", from.login) };
     let request = format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
+         {login}Connection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
 
 /// Sends a request and returns the response.
-async fn ask(server: &Running, from: Ipv4Addr, line: &str, body: &str) -> String {
+async fn ask(server: &Running, from: Client<'_>, line: &str, body: &str) -> String {
     let answer = async {
         let mut bytes = Vec::new();
         send(server, from, line, body.len(), body).await.read_to_end(&mut bytes).await.unwrap();
         String::from_utf8(bytes).unwrap()
     };
-    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| panic!("{line} from {from} has to wait"))
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| panic!("{line} from {from:?} has to wait"))
 }
 
-async fn log_metric(server: &Running, from: Ipv4Addr) -> String {
+const LOG_METRIC: &str = "POST /api/2.0/mlflow/runs/log-metric";
+
+async fn log_metric(server: &Running, from: Client<'_>) -> String {
     let body = format!(r#"{{"run_id": "{RUN}", "key": "m", "value": 1, "timestamp": 1, "step": 1}}"#);
-    ask(server, from, "POST /api/2.0/mlflow/runs/log-metric", &body).await
+    ask(server, from, LOG_METRIC, &body).await
+}
+
+/// Logs a metric until it is answered with a status, as it must be soon.
+async fn log_metric_until(server: &Running, from: Client<'_>, status: &str) -> String {
+    let answered = async {
+        loop {
+            let answer = log_metric(server, from).await;
+            if answer.strip_prefix("HTTP/1.1 ").is_some_and(|rest| rest.starts_with(status)) {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(TIMEOUT, answered).await.unwrap_or_else(|_| panic!("{from:?} is never answered {status}"))
 }
 
 /// The value of a metric of the server.
@@ -84,14 +110,9 @@ async fn a_caller_with_half_of_the_requests_is_refused_and_others_are_answered()
     // Their bodies do not arrive.
     let mut held = Vec::new();
     for _ in 0..2 {
-        held.push(send(&server, GREEDY, "POST /api/2.0/mlflow/runs/log-metric", 100, "{").await);
+        held.push(send(&server, GREEDY, LOG_METRIC, 100, "{").await);
     }
-    // The request for the metrics runs too, and is of no caller.
-    while metric(&server, "ferroflow_http_requests_running ").await < 3 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let refused = log_metric(&server, GREEDY).await;
-    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    let refused = log_metric_until(&server, GREEDY, "429").await;
     assert!(refused.to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{refused}");
     assert!(refused.contains("REQUEST_LIMIT_EXCEEDED") && refused.contains("this caller"), "{refused}");
     let other = log_metric(&server, OTHER).await;
@@ -100,8 +121,61 @@ async fn a_caller_with_half_of_the_requests_is_refused_and_others_are_answered()
     assert_eq!(metric(&server, counted).await, 1);
     // What is held ends, and the caller is served again.
     drop(held);
-    let again = async { while !log_metric(&server, GREEDY).await.starts_with("HTTP/1.1 200") {} };
-    tokio::time::timeout(TIMEOUT, again).await.expect("the requests have ended");
+    log_metric_until(&server, GREEDY, "200").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_one_caller_at_every_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = access(folder.path(), users(folder.path(), false).await);
+    let app = App { callers: Callers::new(4), access: Some(access), ..app(store(folder.path()).await) };
+    let server = Running::start(app);
+    let [ann, admin] = ["ann", "admin"].map(|user| login(user, &format!("password of {user}")));
+    let [here, there] = [GREEDY, OTHER].map(|client| Client { login: &ann, ..client });
+    let mut held = Vec::new();
+    for client in [here, there] {
+        held.push(send(&server, client, LOG_METRIC, 100, "{").await);
+    }
+    for client in [here, there] {
+        log_metric_until(&server, client, "429").await;
+    }
+    let other = log_metric(&server, Client { login: &admin, ..here }).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "another user at the same address: {other}");
+    drop(held);
+    // She may not write to the run.
+    log_metric_until(&server, here, "403").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_a_running_request_until_it_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    let artifacts = folder.path().join("artifacts");
+    std::fs::create_dir(&artifacts).unwrap();
+    // It does not fit into the buffers of a connection.
+    std::fs::write(artifacts.join("large"), vec![0; 32 << 20]).unwrap();
+    let location = format!("UPDATE runs SET artifact_uri = '{}' WHERE run_uuid = '{RUN}';", artifacts.display());
+    store.db().batch(location).await.unwrap();
+    let mut app = App { callers: Callers::new(4), ..app(store) };
+    app.locations.local_roots = Some(vec![artifacts]);
+    let server = Running::start(app);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let line = format!("GET /get-artifact?run_id={RUN}&path=large");
+        let mut download = send(&server, GREEDY, &line, 0, "").await;
+        let mut status = [0; 12];
+        download.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        held.push(download);
+    }
+    let refused = log_metric(&server, GREEDY).await;
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    let other = log_metric(&server, OTHER).await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
+    drop(held);
+    log_metric_until(&server, GREEDY, "200").await;
     server.stop().await;
 }
 

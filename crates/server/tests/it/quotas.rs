@@ -21,8 +21,8 @@ async fn post(server: &Running, call: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
 }
 
-async fn create_run(server: &Running) -> (u16, Value) {
-    post(server, "runs/create", &json!({"experiment_id": "0"})).await
+async fn create_run(server: &Running, experiment: &str) -> (u16, Value) {
+    post(server, "runs/create", &json!({"experiment_id": experiment})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,12 +36,12 @@ async fn a_full_experiment_gets_no_runs_and_those_that_run_may_finish() {
     let config = Config { quotas: Some(settings), runs_jobs: true, ..Config::default() };
     let server = Running::start(App { config, ..app(store) });
 
-    let (status, created) = create_run(&server).await;
+    let (status, created) = create_run(&server, "0").await;
     assert_eq!(status, 200, "{created}");
     let run = created["run"]["info"]["run_id"].as_str().unwrap().to_owned();
     let refused = tokio::time::timeout(TIMEOUT, async {
         loop {
-            match create_run(&server).await {
+            match create_run(&server, "0").await {
                 (200, _) => tokio::time::sleep(soon).await,
                 refused => return refused,
             }
@@ -60,5 +60,8 @@ async fn a_full_experiment_gets_no_runs_and_those_that_run_may_finish() {
         let line = format!("ferroflow_quotas_reached{{quota=\"experiment.runs\",{line}");
         assert!(metrics.contains(&line), "{line} in {metrics}");
     }
+    let (_, other) = post(&server, "experiments/create", &json!({"name": "other"})).await;
+    let (status, created) = create_run(&server, other["experiment_id"].as_str().unwrap()).await;
+    assert_eq!(status, 200, "another experiment has its own quota: {created}");
     server.stop().await;
 }
