@@ -19,15 +19,15 @@ use crate::{
 /// Timeout for what must not wait for long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client: its address, and its value of the header `Authorization`.
+/// A client: its address, and the lines of its own headers.
 #[derive(Debug, Clone, Copy)]
 struct Client<'a> {
     address: Ipv4Addr,
-    login: &'a str,
+    headers: &'a str,
 }
 
-const GREEDY: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 2), login: "" };
-const OTHER: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 3), login: "" };
+const GREEDY: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 2), headers: "" };
+const OTHER: Client<'static> = Client { address: Ipv4Addr::new(127, 0, 0, 3), headers: "" };
 
 const RUN: &str = "00000000000000000000000000000001";
 
@@ -56,12 +56,27 @@ async fn connect(server: &Running, from: Ipv4Addr) -> TcpStream {
 /// Sends the head of a request, and what there is of its body.
 async fn send(server: &Running, from: Client<'_>, line: &str, length: usize, body: &str) -> TcpStream {
     let mut stream = connect(server, from.address).await;
-    let login = if from.login.is_empty() { String::new() } else { format!("Authorization: {}\r\n", from.login) };
     let request = format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         {login}Connection: close\r\n\r\n{body}"
+         {}Connection: close\r\n\r\n{body}",
+        from.headers
     );
     stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads the status of a response, of which nothing more is read.
+async fn status(stream: &mut TcpStream) -> String {
+    let mut line = [0; 12];
+    tokio::time::timeout(TIMEOUT, stream.read_exact(&mut line)).await.expect("an answer").unwrap();
+    String::from_utf8(line.to_vec()).unwrap()
+}
+
+/// A request whose body does not arrive, once the server waits for that.
+async fn held(server: &Running, from: Client<'_>) -> TcpStream {
+    let headers = format!("{}Expect: 100-continue\r\n", from.headers);
+    let mut stream = send(server, Client { headers: &headers, ..from }, LOG_METRIC, 100, "").await;
+    assert_eq!(status(&mut stream).await, "HTTP/1.1 100");
     stream
 }
 
@@ -107,12 +122,9 @@ async fn a_caller_with_half_of_the_requests_is_refused_and_others_are_answered()
     let folder = tempfile::tempdir().unwrap();
     let app = App { callers: Callers::new(4), ..app(store(folder.path()).await) };
     let server = Running::start(app);
-    // Their bodies do not arrive.
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        held.push(send(&server, GREEDY, LOG_METRIC, 100, "{").await);
-    }
-    let refused = log_metric_until(&server, GREEDY, "429").await;
+    let requests = [held(&server, GREEDY).await, held(&server, GREEDY).await];
+    let refused = log_metric(&server, GREEDY).await;
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     assert!(refused.to_ascii_lowercase().contains("\r\nretry-after: 1\r\n"), "{refused}");
     assert!(refused.contains("REQUEST_LIMIT_EXCEEDED") && refused.contains("this caller"), "{refused}");
     let other = log_metric(&server, OTHER).await;
@@ -120,7 +132,7 @@ async fn a_caller_with_half_of_the_requests_is_refused_and_others_are_answered()
     let counted = "ferroflow_requests_refused{resource=\"requests\",limit=\"caller\"} ";
     assert_eq!(metric(&server, counted).await, 1);
     // What is held ends, and the caller is served again.
-    drop(held);
+    drop(requests);
     log_metric_until(&server, GREEDY, "200").await;
     server.stop().await;
 }
@@ -131,18 +143,17 @@ async fn a_user_is_one_caller_at_every_address() {
     let access = access(folder.path(), users(folder.path(), false).await);
     let app = App { callers: Callers::new(4), access: Some(access), ..app(store(folder.path()).await) };
     let server = Running::start(app);
-    let [ann, admin] = ["ann", "admin"].map(|user| login(user, &format!("password of {user}")));
-    let [here, there] = [GREEDY, OTHER].map(|client| Client { login: &ann, ..client });
-    let mut held = Vec::new();
+    let [ann, admin] =
+        ["ann", "admin"].map(|user| format!("Authorization: {}\r\n", login(user, &format!("password of {user}"))));
+    let [here, there] = [GREEDY, OTHER].map(|client| Client { headers: &ann, ..client });
+    let requests = [held(&server, here).await, held(&server, there).await];
     for client in [here, there] {
-        held.push(send(&server, client, LOG_METRIC, 100, "{").await);
+        let refused = log_metric(&server, client).await;
+        assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     }
-    for client in [here, there] {
-        log_metric_until(&server, client, "429").await;
-    }
-    let other = log_metric(&server, Client { login: &admin, ..here }).await;
+    let other = log_metric(&server, Client { headers: &admin, ..here }).await;
     assert!(other.starts_with("HTTP/1.1 200"), "another user at the same address: {other}");
-    drop(held);
+    drop(requests);
     // She may not write to the run.
     log_metric_until(&server, here, "403").await;
     server.stop().await;
@@ -161,20 +172,19 @@ async fn a_download_is_a_running_request_until_it_is_sent() {
     let mut app = App { callers: Callers::new(4), ..app(store) };
     app.locations.local_roots = Some(vec![artifacts]);
     let server = Running::start(app);
-    let mut held = Vec::new();
+    let mut downloads = Vec::new();
     for _ in 0..2 {
         let line = format!("GET /get-artifact?run_id={RUN}&path=large");
-        let mut download = send(&server, GREEDY, &line, 0, "").await;
-        let mut status = [0; 12];
-        download.read_exact(&mut status).await.unwrap();
-        assert_eq!(&status, b"HTTP/1.1 200");
-        held.push(download);
+        downloads.push(send(&server, GREEDY, &line, 0, "").await);
+    }
+    for download in &mut downloads {
+        assert_eq!(status(download).await, "HTTP/1.1 200");
     }
     let refused = log_metric(&server, GREEDY).await;
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
     let other = log_metric(&server, OTHER).await;
     assert!(other.starts_with("HTTP/1.1 200"), "{other}");
-    drop(held);
+    drop(downloads);
     log_metric_until(&server, GREEDY, "200").await;
     server.stop().await;
 }
@@ -197,9 +207,9 @@ async fn the_histories_of_one_caller_do_not_stop_those_of_another_nor_its_traini
         let mut stream = send(&server, GREEDY, &history, 0, "").await;
         let answered = answered.clone();
         greedy.spawn(async move {
-            let mut status = [0; 12];
-            let got = stream.read_exact(&mut status).await.is_ok();
-            let _ = answered.send(got && status == *b"HTTP/1.1 200");
+            let mut line = [0; 12];
+            let got = stream.read_exact(&mut line).await.is_ok();
+            let _ = answered.send(got && line == *b"HTTP/1.1 200");
             // Reads nothing more, and stays.
             std::future::pending::<()>().await;
         });
