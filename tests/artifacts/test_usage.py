@@ -40,7 +40,12 @@ def test_every_command_about_a_growing_database_works(dialect, moto, tmp_path):
             lines = [[there.get(word, word) for word in words] for words in commands()]
             said = [command.run(*words, env=moto.env) for words in lines]
     assert len(said) == 6
-    assert kept in said[0] and "ferroflow gc --older-than 30d" in said[0] and "metrics" in said[0]
+    # Its runs, points, params and tags: a run has its name as a tag.
+    numbers = r" +2 +10 +0 +2 +0 +0 "
+    of_run = r" +\S+ +0 +5 +1 +0 +1 "
+    for line in ("default" + numbers, "all" + numbers, "0 +Default" + numbers, kept + of_run, deleted + of_run, "metrics +10 ",
+                 r"ferroflow gc +1 +5 +0 +1 +0 +0 ", r"ferroflow gc --older-than 30d +0 +0 +0 +0 +0 +0 "):
+        assert re.search(f"^{line}", said[0], re.MULTILINE), f"{line}\n{said[0]}"
     assert "ferroflow gc --older-than 90d" in said[1]
     found = json.loads(said[2])
     assert found["database"]["total"]["runs"] == 2
@@ -58,7 +63,7 @@ def test_the_usage_is_json(tmp_path):
     database = found["database"]
     assert (database["total"]["runs"], database["total"]["points"], database["total"]["metrics"]) == (2, 10, 2)
     assert {run["id"]: run["points"] for run in database["runs"]} == {kept: 5, deleted: 5}
-    assert database["freed"]["deleted_long_ago"]["points"] == 5
+    assert [(database["freed"][which]["runs"], database["freed"][which]["points"]) for which in ("deleted", "deleted_long_ago")] == [(1, 5)] * 2
     assert found["artifacts"]["experiments"] == [["0", 2, 2000]]
     assert found["artifacts"]["bytes"] == 2000
 

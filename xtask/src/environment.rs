@@ -2,6 +2,11 @@
 //!
 //! A variable that is already set is used as it is: `FERROFLOW_BIN=… cargo xtask schema` builds nothing.
 
+mod builds;
+mod pythons;
+mod tools;
+pub(crate) mod variables;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -13,88 +18,14 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail};
 
-use serde_json::json;
-
-use crate::{
-    apt, chromium,
-    helm::{HELM_3, HELM_4},
-    postgres::{self, Cluster},
-    previous, process, python,
-};
-
-/// The `ferroflow` binary under test.
-pub(crate) const BIN: &str = "FERROFLOW_BIN";
-/// The program of the version before. Without it, servers are upgraded to their own version.
-pub(crate) const PREVIOUS: &str = "FERROFLOW_PREVIOUS_BIN";
-/// A superuser's URL of the PostgreSQL server.
-pub(crate) const POSTGRES: &str = "FERROFLOW_TEST_POSTGRES_URL";
-/// A Python with the reference server and the newest SDK.
-pub(crate) const REFERENCE: &str = "FERROFLOW_REFERENCE_PYTHON";
-/// A Python with SDK 3.5.0.
-pub(crate) const SDK_3_5: &str = "FERROFLOW_SDK_PYTHON_3_5";
-/// A Python with SDK 2.22.5.
-pub(crate) const SDK_2_22: &str = "FERROFLOW_SDK_PYTHON_2_22";
-/// A folder with a Python environment of each old release that makes databases.
-pub(crate) const RELEASES: &str = "FERROFLOW_RELEASES";
-/// The package of a newer MLflow, which runs on the reference's dependencies.
-pub(crate) const NEWER: &str = "FERROFLOW_NEWER";
-/// The browser's program.
-pub(crate) const CHROMIUM: &str = "FERROFLOW_CHROMIUM";
-/// An S3 server that keeps objects in files.
-pub(crate) const S3S: &str = "FERROFLOW_S3S_FS";
-/// The program of an emulator of Azure Blob Storage.
-pub(crate) const AZURITE: &str = "FERROFLOW_AZURITE";
-/// The folder of a server of `OpenID` Connect.
-pub(crate) const OIDC: &str = "FERROFLOW_OIDC_PROVIDER";
-/// The folder of OpenTelemetry's packages for JavaScript.
-pub(crate) const OTEL_JS: &str = "FERROFLOW_OTEL_JS";
-/// A Python with what the chart's tests need.
-pub(crate) const CHART: &str = "FERROFLOW_CHART_PYTHON";
-/// Helm 4.
-pub(crate) const HELM_4_BIN: &str = "FERROFLOW_HELM_4";
-/// Helm 3.
-pub(crate) const HELM_3_BIN: &str = "FERROFLOW_HELM_3";
-/// kubectl.
-pub(crate) const KUBECTL: &str = "FERROFLOW_KUBECTL";
-/// The folder with the programs of PostgreSQL.
-pub(crate) const POSTGRES_BIN: &str = "FERROFLOW_POSTGRES_BIN";
-/// The program of PgBouncer.
-pub(crate) const PGBOUNCER: &str = "FERROFLOW_PGBOUNCER";
-/// promtool of Prometheus, which evaluates alerts.
-pub(crate) const PROMTOOL: &str = "FERROFLOW_PROMTOOL";
-/// The load balancer `HAProxy`.
-pub(crate) const HAPROXY: &str = "FERROFLOW_HAPROXY";
-/// The library that gives a process another clock.
-pub(crate) const FAKETIME: &str = "FERROFLOW_FAKETIME";
-/// Valgrind, which counts instructions.
-pub(crate) const VALGRIND: &str = "FERROFLOW_VALGRIND";
-/// The folder with the programs of barman, and an S3 server for them.
-pub(crate) const BARMAN: &str = "FERROFLOW_BARMAN";
-/// The files of the web UI, so that no test fetches them.
-pub(crate) const UI: &str = "FERROFLOW_UI_DIR";
-/// The program of `cargo xtask`, which makes packages.
-pub(crate) const XTASK: &str = "FERROFLOW_XTASK";
-/// uv, which installs packages.
-pub(crate) const UV: &str = "FERROFLOW_UV";
+pub(crate) use self::builds::{Profile, program};
+use self::variables::{AZURITE, CHROMIUM, HAPROXY, OIDC, OTEL_JS, PGBOUNCER, POSTGRES, VALGRIND};
+use crate::{chromium, postgres::Cluster};
 
 /// Nine tenths of the files that Azurite would install: telemetry, and drivers of databases that the tests do not use.
 const AZURITE_OMITTED: [&str; 3] = ["applicationinsights", "mysql2", "tedious"];
-
-/// The Python that runs every release listed in `tests/requirements/releases`.
-const RELEASES_PYTHON: &str = "3.11";
-
-/// The newer MLflow whose databases are served, without its dependencies.
-const NEWER_PACKAGE: &str = "mlflow==3.18.0";
-
-/// The Cargo profile of the build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    Dev,
-    /// What is published, and measured.
-    Dist,
-}
 
 /// What PostgreSQL does on commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,38 +98,10 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn new() -> Result<Self> {
-        let variables = [
-            BIN,
-            PREVIOUS,
-            POSTGRES,
-            REFERENCE,
-            SDK_3_5,
-            SDK_2_22,
-            RELEASES,
-            NEWER,
-            CHROMIUM,
-            S3S,
-            AZURITE,
-            OIDC,
-            OTEL_JS,
-            CHART,
-            HELM_4_BIN,
-            HELM_3_BIN,
-            KUBECTL,
-            POSTGRES_BIN,
-            BARMAN,
-            PGBOUNCER,
-            PROMTOOL,
-            HAPROXY,
-            FAKETIME,
-            VALGRIND,
-            UI,
-            XTASK,
-            UV,
-        ]
-        .into_iter()
-        .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
-        .collect();
+        let variables = variables::ALL
+            .into_iter()
+            .filter_map(|name| Some((name, env::var(name).ok().filter(|value| !value.is_empty())?)))
+            .collect();
         Ok(Self {
             root: root()?,
             variables: Mutex::new(variables),
@@ -310,35 +213,6 @@ impl Environment {
         Ok(value)
     }
 
-    /// Builds the server, and returns the path of its program.
-    pub(crate) fn binary(&self, profile: Profile) -> Result<String> {
-        self.once(BIN, || self.build("ferroflow", profile))
-    }
-
-    /// Builds a package and returns the path of its program.
-    pub(crate) fn build(&self, package: &str, profile: Profile) -> Result<String> {
-        println!("building {package}");
-        let mut cargo = self.command("cargo");
-        cargo.args(["build", "--package", package, "--message-format=json-render-diagnostics"]);
-        if profile == Profile::Dist {
-            cargo.args(["--locked", "--profile", "dist"]);
-        }
-        let output = cargo.stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "{package} does not build");
-        program(&output.stdout, package).with_context(|| format!("{package} has no program"))
-    }
-
-    /// Builds the program of the version before, if there is one.
-    fn previous(&self) -> Result<()> {
-        let commit = locked(&self.previous).clone();
-        if (commit.is_some() || !self.is_set(PREVIOUS))
-            && let Some(program) = previous::build(self, commit.as_deref())?
-        {
-            self.set(PREVIOUS, program);
-        }
-        Ok(())
-    }
-
     /// Starts PostgreSQL.
     pub(crate) fn postgres(&self, durability: Durability) -> Result<()> {
         let mut cluster = locked(&self.cluster);
@@ -349,219 +223,6 @@ impl Environment {
             Ok(url)
         })
         .map(drop)
-    }
-
-    /// Finds the programs of PostgreSQL.
-    fn postgres_programs(&self) -> Result<()> {
-        let find = || Ok(postgres::programs()?.to_str().context("the path is not UTF-8")?.to_owned());
-        self.once(POSTGRES_BIN, find).map(drop)
-    }
-
-    /// Prepares the reference with the requirements of the suites. Returns its Python.
-    pub(crate) fn reference(&self) -> Result<String> {
-        let mut suites = self.root.join("tests").read_dir()?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
-        suites.sort();
-        let lists = suites.iter().map(|suite| suite.join("requirements.txt")).collect();
-        let python = self.python(REFERENCE, "reference", lists)?;
-        self.once(UI, || {
-            let files = python::run(&python, "import importlib.util as u; print(u.find_spec('mlflow').origin)")?;
-            Ok(files.replace("__init__.py", "server/js/build"))
-        })?;
-        Ok(python)
-    }
-
-    /// Prepares the older SDKs with the requirements of the conformance suite.
-    fn sdks(&self) -> Result<()> {
-        let list = self.root.join("tests/conformance/requirements.txt");
-        for (variable, version) in [(SDK_3_5, "3.5.0"), (SDK_2_22, "2.22.5")] {
-            let name = format!("sdk-{version}");
-            if self.is_sampled(&name) {
-                self.python(variable, &name, vec![list.clone()])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prepares old releases of `tests/requirements/releases` one at a time: each installation uses both processors.
-    fn releases(&self) -> Result<()> {
-        self.once(RELEASES, || {
-            let lists = self.root.join("tests/requirements/releases").read_dir()?;
-            let mut lists = lists.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-            lists.sort();
-            let folder = self.venvs().join("releases");
-            for list in lists {
-                let name = list.file_stem().unwrap_or_default().to_string_lossy();
-                if self.is_sampled(&name) {
-                    python::environment(&folder.join(&*name), std::slice::from_ref(&list), Some(RELEASES_PYTHON))?;
-                }
-            }
-            Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// Downloads the package of the newer release.
-    fn newer(&self) -> Result<()> {
-        self.once(NEWER, || {
-            let folder = self.venvs().join(NEWER_PACKAGE.replace("==", "-"));
-            if !folder.exists() {
-                println!("installing {NEWER_PACKAGE} into {}", folder.display());
-                complete(&folder, |begun| python::download(NEWER_PACKAGE, begun))?;
-            }
-            Ok(folder.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// Prepares the Python environment of the chart's tests and returns its Python.
-    pub(crate) fn chart(&self) -> Result<String> {
-        self.python(CHART, "chart", Vec::new())
-    }
-
-    /// Prepares Helm 3 and 4 and kubectl.
-    fn helm(&self) -> Result<()> {
-        for (variable, helm) in [(HELM_4_BIN, HELM_4), (HELM_3_BIN, HELM_3)] {
-            self.once(variable, || {
-                let [program, kubectl] = helm.programs(&self.venvs().join("helm"))?;
-                self.once(KUBECTL, || Ok(kubectl))?;
-                Ok(program)
-            })?;
-        }
-        ensure!(self.get(KUBECTL).is_some(), "kubectl is needed: its path in {KUBECTL}");
-        Ok(())
-    }
-
-    /// A program of the system: on `PATH`, or among those of daemons, installed with the package of its name if there
-    /// is none.
-    fn system(&self, variable: &'static str, name: &str) -> Result<()> {
-        self.once(variable, || {
-            let installed = || {
-                let places = [process::find(name), Some(Path::new("/usr/sbin").join(name))];
-                places.into_iter().flatten().find(|path| path.is_file())
-            };
-            if installed().is_none() {
-                apt::install(name)?;
-            }
-            let path = installed().with_context(|| format!("{name} is needed: its path in {variable}"))?;
-            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// promtool, which is in the package of Prometheus.
-    fn promtool(&self) -> Result<()> {
-        self.once(PROMTOOL, || {
-            if process::find("promtool").is_none() {
-                apt::install("prometheus")?;
-            }
-            let path = process::find("promtool");
-            let path = path.with_context(|| format!("promtool of Prometheus is needed: its path in {PROMTOOL}"))?;
-            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// Libfaketime for processes with threads: Debian keeps it in a folder of each architecture.
-    fn faketime(&self) -> Result<()> {
-        let installed = || {
-            let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-            let nested = folders.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")]);
-            nested.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file())
-        };
-        self.once(FAKETIME, || {
-            if installed().is_none() {
-                apt::install("faketime")?;
-            }
-            let path = installed().with_context(|| format!("libfaketime is needed: its path in {FAKETIME}"))?;
-            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    fn barman(&self) -> Result<()> {
-        self.postgres_programs()?;
-        self.once(BARMAN, || {
-            let list = self.root.join("tests/requirements/barman.txt");
-            let python = python::environment(&self.venvs().join("barman"), &[list], None)?;
-            Ok(python.trim_end_matches("/python").to_owned())
-        })
-        .map(drop)
-    }
-
-    fn packaging(&self) -> Result<()> {
-        let text = |path: PathBuf| path.to_str().map(str::to_owned).context("the path is not UTF-8");
-        self.once(XTASK, || text(env::current_exe()?))?;
-        self.once(UV, || text(python::uv()?)).map(drop)
-    }
-
-    /// Builds the S3 server s3s-fs outside of the workspace: ferroflow does not depend on it. Benchmarks use a release
-    /// build; tests use one that takes a fifth of the time.
-    fn s3s(&self, profile: Profile) -> Result<()> {
-        const VERSION: &str = "0.14.1";
-        self.once(S3S, || {
-            let name = if profile == Profile::Dist { "s3s-fs" } else { "s3s-fs-dev" };
-            let root = self.folder().join("tools").join(format!("{name}-{VERSION}"));
-            let program = root.join("bin/s3s-fs");
-            if !program.exists() {
-                println!("building s3s-fs {VERSION}");
-                let mut cargo = self.command("cargo");
-                cargo.args(["install", "s3s-fs", "--version", VERSION, "--locked", "--features", "binary", "--quiet"]);
-                if profile == Profile::Dev {
-                    // Digests of request bodies are too slow without optimization.
-                    cargo
-                        .arg("--debug")
-                        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-                        .env("CARGO_PROFILE_DEV_DEBUG", "false");
-                }
-                cargo.arg("--root").arg(&root).arg("--target-dir").arg(self.folder().join("build"));
-                ensure!(cargo.status()?.success(), "s3s-fs does not build");
-            }
-            Ok(program.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// Installs a package for Node.js, with its dependencies in `without` replaced by empty packages, and sets a
-    /// variable to a path in its directory.
-    fn npm(&self, variable: &'static str, package: &str, version: &str, path: &str, without: &[&str]) -> Result<()> {
-        self.once(variable, || {
-            let folder = self.folder().join("tools").join(format!("{package}-{version}"));
-            let path = folder.join(path);
-            if !path.exists() {
-                if process::find("npm").is_none() && !apt::install("npm")? {
-                    bail!("npm is needed for {package}");
-                }
-                println!("installing {package} {version}");
-                let empty: BTreeMap<_, _> =
-                    without.iter().map(|package| (package, "npm:empty-npm-package@1.0.0")).collect();
-                let list = json!({"private": true, "dependencies": {package: version}, "overrides": empty});
-                complete(&folder, |begun| {
-                    fs::write(begun.join("package.json"), list.to_string())?;
-                    let mut npm = Command::new("npm");
-                    npm.args(["install", "--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts"]);
-                    let output = npm.current_dir(begun).stdin(Stdio::null()).output()?;
-                    let stderr = String::from_utf8_lossy(&output.stderr);
-                    ensure!(output.status.success(), "{package} does not install: {stderr}");
-                    Ok(())
-                })?;
-            }
-            Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
-        })
-        .map(drop)
-    }
-
-    /// The Python in a variable, or that of the environment described by `tests/requirements/<name>.txt` and `lists`.
-    fn python(&self, variable: &'static str, name: &str, mut lists: Vec<PathBuf>) -> Result<String> {
-        self.once(variable, || {
-            lists.push(self.root.join(format!("tests/requirements/{name}.txt")));
-            lists.retain(|list| list.exists());
-            python::environment(&self.venvs().join(name), &lists, None)
-        })
-    }
-
-    /// The directory of the Python environments.
-    fn venvs(&self) -> PathBuf {
-        env::var_os("XTASK_VENVS").map_or_else(|| self.folder().join("venvs"), PathBuf::from)
     }
 }
 
@@ -586,15 +247,6 @@ pub(crate) fn complete(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) ->
 /// The root of the repository.
 pub(crate) fn root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the repository")?.to_owned())
-}
-
-/// The path of a package's executable in cargo's JSON messages.
-pub(crate) fn program(messages: &[u8], package: &str) -> Option<String> {
-    String::from_utf8_lossy(messages)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == package && message["profile"]["test"] == false)
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
 }
 
 /// Locks a mutex. A thread that panicked while holding it has already failed the run.

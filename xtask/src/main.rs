@@ -51,7 +51,7 @@ enum Task {
     /// Kill the server under load and verify the writes that it had acknowledged
     Durability(suite::Options),
     /// Make servers and databases fail under load, and check what several servers answer meanwhile
-    Cluster(previous::Options),
+    Cluster(previous::Upgrade),
     /// Count the instructions of hot paths, and compare them with those that are recorded
     Instructions(suite::Options),
     /// Store artifacts in buckets of real servers, with injected failures
@@ -117,5 +117,17 @@ fn run(task: &Task) -> Result<Tally> {
         Task::Deny => deny::run(environment),
         Task::Ruff(options) => ruff::run(environment, options),
         Task::Generate(options) => generate::run(environment, options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_task_has_arguments_that_fit_together() {
+        Cli::command().debug_assert();
     }
 }

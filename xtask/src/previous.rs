@@ -18,7 +18,7 @@ use crate::{
 
 /// What `cargo xtask cluster` runs.
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct Upgrade {
     /// Upgrade servers from the program of this commit, instead of that of the newest release before this one
     #[arg(long, value_name = "COMMIT")]
     previous: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Options {
 /// # Errors
 ///
 /// The commit is unknown or does not build, or something else that the suite needs cannot be prepared.
-pub(crate) fn run(environment: &Environment, options: &Options) -> Result<Tally> {
+pub(crate) fn run(environment: &Environment, options: &Upgrade) -> Result<Tally> {
     if let Some(commit) = &options.previous {
         environment.upgrade_from(commit.clone());
     }

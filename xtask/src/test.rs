@@ -23,7 +23,7 @@ use self::{
     report::{Line, Report},
 };
 use crate::{
-    environment::{self, BIN, Environment, Need},
+    environment::{self, Environment, Need, variables::BIN},
     process,
     tally::Tally,
 };

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 use super::{VERSION, done};
-use crate::environment::{Environment, HELM_4_BIN, Need};
+use crate::environment::{Environment, Need, variables::HELM_4_BIN};
 
 /// Makes the package. The chart has the version of the program.
 pub(super) fn make(environment: &Environment, out: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    environment::{self, Environment, UI},
+    environment::{self, Environment, variables::UI},
     python,
 };
 

@@ -1,11 +1,11 @@
 //! Generates the list of the variables that `cargo xtask` sets for the suites in `tests/support/__init__.py`, from the
-//! constants in `environment.rs` and their doc comments.
+//! constants in `environment/variables.rs` and their doc comments.
 
 use anyhow::{Context, Result, ensure};
 
 use super::files::{Files, between};
 
-const SOURCE: &str = "xtask/src/environment.rs";
+const SOURCE: &str = "xtask/src/environment/variables.rs";
 const LIST: &str = "tests/support/__init__.py";
 
 /// Adds the list.

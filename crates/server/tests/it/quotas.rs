@@ -21,27 +21,30 @@ async fn post(server: &Running, call: &str, body: &Value) -> (u16, Value) {
     (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
 }
 
-async fn create_run(server: &Running) -> (u16, Value) {
-    post(server, "runs/create", &json!({"experiment_id": "0"})).await
+async fn create_run(server: &Running, experiment: &str) -> (u16, Value) {
+    post(server, "runs/create", &json!({"experiment_id": experiment})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_experiment_gets_no_runs_and_those_that_run_may_finish() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&BackendUri::Sqlite(folder.path().join("test.db")), StoreOptions::default()).await.unwrap();
-    let soft = QuotaLimits::parse("experiment.runs=1").unwrap();
+    let soft = QuotaLimits::parse("experiment.runs=2").unwrap();
     let hard = QuotaLimits::parse("experiment.runs=3").unwrap();
     let soon = Duration::from_millis(20);
     let settings = QuotaSettings { count: soon, look: soon, ..QuotaSettings::new(Quotas { soft, hard }) };
     let config = Config { quotas: Some(settings), runs_jobs: true, ..Config::default() };
     let server = Running::start(App { config, ..app(store) });
 
-    let (status, created) = create_run(&server).await;
+    let (_, other) = post(&server, "experiments/create", &json!({"name": "other"})).await;
+    let other = other["experiment_id"].as_str().unwrap();
+    assert_eq!(create_run(&server, other).await.0, 200);
+    let (status, created) = create_run(&server, "0").await;
     assert_eq!(status, 200, "{created}");
     let run = created["run"]["info"]["run_id"].as_str().unwrap().to_owned();
     let refused = tokio::time::timeout(TIMEOUT, async {
         loop {
-            match create_run(&server).await {
+            match create_run(&server, "0").await {
                 (200, _) => tokio::time::sleep(soon).await,
                 refused => return refused,
             }
@@ -60,5 +63,7 @@ async fn a_full_experiment_gets_no_runs_and_those_that_run_may_finish() {
         let line = format!("ferroflow_quotas_reached{{quota=\"experiment.runs\",{line}");
         assert!(metrics.contains(&line), "{line} in {metrics}");
     }
+    let (status, created) = create_run(&server, other).await;
+    assert_eq!(status, 200, "another experiment has its own quota: {created}");
     server.stop().await;
 }

@@ -62,11 +62,12 @@ async fn rows_are_counted_by_workspace_experiment_and_run(uri: &BackendUri) {
              INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage) VALUES {};
              INSERT INTO params (key, value, run_uuid) VALUES {};
              INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)
-             VALUES ('tr-1', {other}, 1700000000000, 'OK'), ('tr-2', {other}, 99999999999999, 'OK');
+             SELECT t.id, {other}, r.deleted_time - CAST(t.days AS BIGINT) * {DAY}, 'OK'
+             FROM runs r, (SELECT 'tr-1' AS id, 31 AS days UNION ALL SELECT 'tr-2', 29) t WHERE r.run_uuid = '{deleted}';
              INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content)
-             VALUES ('tr-1', {other}, '1', 'OK', 1700000000000000000, '{{}}'),
-             ('tr-1', {other}, '2', 'OK', 1700000000000000001, '{{}}'),
-             ('tr-2', {other}, '3', 'OK', 9000000000000000000, '{{}}');
+             SELECT t.request_id, {other}, s.id, 'OK', t.timestamp_ms * 1000000 + 1, '{{}}'
+             FROM trace_info t, (SELECT '1' AS id UNION ALL SELECT '2' UNION ALL SELECT '3') s
+             WHERE (t.request_id = 'tr-2') = (s.id = '3');
              INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms,
              last_updated_timestamp_ms, status, lifecycle_stage)
              VALUES ('m-1', {other}, 'm', 'a', 1, 1, 2, 'active'), ('m-2', {other}, 'm', 'a', 1, 1, 2, 'deleted'),
