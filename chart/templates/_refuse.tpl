@@ -184,8 +184,16 @@ is wrong and what to set.
 {{- if eq (include "ferroflow.serviceAccount" $) "default" -}}
 {{- fail "workspaces.kubernetes.enabled: set serviceAccount.create: true or serviceAccount.name. The account `default` is that of other pods, which would get the right as well." -}}
 {{- end -}}
-{{- else if or .selector .defaultWorkspace -}}
-{{- fail "workspaces.kubernetes.selector and defaultWorkspace: set workspaces.kubernetes.enabled: true as well, or the workspaces are those of the database." -}}
+{{- if and .trustedProxy.enabled (not .trustedProxy.addresses) -}}
+{{- fail "workspaces.kubernetes.trustedProxy.addresses: set the addresses of the proxy. Nothing else may name callers." -}}
+{{- end -}}
+{{- range .trustedProxy.addresses -}}
+{{- if and $.Values.workspaces.kubernetes.trustedProxy.enabled (hasSuffix "/0" .) -}}
+{{- fail "workspaces.kubernetes.trustedProxy.addresses: a network of all addresses would let every client name itself." -}}
+{{- end -}}
+{{- end -}}
+{{- else if or .selector .defaultWorkspace .artifactRoots .trustedProxy.enabled -}}
+{{- fail "workspaces.kubernetes.selector, defaultWorkspace, artifactRoots and trustedProxy: set workspaces.kubernetes.enabled: true as well, or the workspaces are those of the database." -}}
 {{- end -}}
 {{- end -}}
 {{- if and (ne .Values.migration.hook "none") $sqlite -}}

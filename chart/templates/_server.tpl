@@ -78,6 +78,16 @@
 - name: MLFLOW_K8S_DEFAULT_WORKSPACE
   value: {{ . | quote }}
 {{- end }}
+{{- if .artifactRoots }}
+- name: FERROFLOW_K8S_ARTIFACT_ROOTS
+  value: MLflowConfig
+{{- end }}
+{{- if .trustedProxy.enabled }}
+- name: MLFLOW_K8S_AUTH_AUTHORIZATION_MODE
+  value: subject_access_review
+- name: FERROFLOW_TRUSTED_PROXIES
+  value: {{ join "," .trustedProxy.addresses | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.webhooks }}

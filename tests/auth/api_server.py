@@ -1,8 +1,10 @@
 """The few calls of a Kubernetes API server that ferroflow sends, over TLS, as strict about what it is sent as the real
 one: whose a token is, what its owner may do, and which namespaces there are."""
 
+import base64
 import contextlib
 import json
+import re
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +17,15 @@ PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+OF_USERS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 NAMESPACES = "/api/v1/namespaces"
+
+#: The rules of another user, which only OpenShift tells.
+RULES_OF_USERS = re.compile("/apis/authorization.openshift.io/v1/namespaces/([^/]+)/subjectrulesreviews")
+
+#: The buckets that namespaces choose.
+CONFIG = re.compile("/apis/mlflow.kubeflow.org/v1/namespaces/([^/]+)/mlflowconfigs/mlflow")
+SECRET = re.compile("/api/v1/namespaces/([^/]+)/secrets/mlflow-artifact-connection")
 
 #: The group of MLflow's resources, which exist in RBAC only.
 GROUP = "mlflow.kubeflow.org"
@@ -72,6 +82,16 @@ class ApiServer:
         self.named: list[tuple[str, str, str, str, str]] = []
         self.rules = 0
         self.lists = 0
+        #: Whether the server's own account may ask what users may do, and whether this is OpenShift.
+        self.may_review = True
+        self.is_openshift = True
+        #: The ``spec`` of the ``MLflowConfig`` of namespaces, and the texts in their Secrets; whether the kind is defined, and
+        #: whether the server's own account may read them.
+        self.configs: dict[str, dict] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.has_configs = True
+        self.may_read = True
+        self.config_reads = 0
         self.renew("the token of the server's pod")
 
     def renew(self, own: str) -> None:
@@ -96,12 +116,16 @@ class ApiServer:
         if self.status is not None:
             return failure(self.status, "told to")
         if method == "GET":
-            return self.list(url, headers) if url.path == NAMESPACES else failure(404, f"nothing at {path}")
+            return self.list(url, headers) if url.path == NAMESPACES else self.read(url.path, headers)
         if headers["Content-Type"] != "application/json":
             return failure(415, "not JSON")
         calls = {PATH: self.review, SELF: self.review_itself, ACCESS: self.review_access, RULES: self.review_rules}
+        if path == OF_USERS:
+            return self.review_access_of_user(headers["Authorization"], json.loads(body))
+        if (of_users := RULES_OF_USERS.fullmatch(path)) and self.is_openshift:
+            return self.review_rules_of_user(of_users[1], headers["Authorization"], json.loads(body))
         if path not in calls:
-            return failure(404, f"nothing at {path}")
+            return 404, None
         return calls[path](headers["Authorization"] or "", json.loads(body))
 
     def owner(self, authorization: str) -> dict | None:
@@ -126,6 +150,19 @@ class ApiServer:
         spec = review.pop("spec")
         if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"} or set(spec) != {"resourceAttributes"}:
             return failure(400, f"not a SelfSubjectAccessReview: {review} {spec}")
+        return self.decide(user, review, spec)
+
+    def review_access_of_user(self, authorization: str, review: dict) -> tuple[int, dict]:
+        if authorization != f"Bearer {self.own}":
+            return failure(401, "Unauthorized")
+        if not self.may_review:
+            return failure(403, "subjectaccessreviews.authorization.k8s.io is forbidden")
+        spec = review.pop("spec")
+        if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"} or set(spec) != {"user", "groups", "resourceAttributes"}:
+            return failure(400, f"not a SubjectAccessReview: {review} {spec}")
+        return self.decide({"username": spec["user"], "groups": spec["groups"]}, review, spec)
+
+    def decide(self, user: dict, review: dict, spec: dict) -> tuple[int, dict]:
         asked = spec["resourceAttributes"]
         if set(asked) - {"name"} != {"group", "resource", "verb", "namespace"}:
             return failure(422, f"not attributes: {asked}")
@@ -151,14 +188,51 @@ class ApiServer:
         spec = review.pop("spec")
         if review != {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"} or set(spec) != {"namespace"}:
             return failure(400, f"not a SelfSubjectRulesReview: {review} {spec}")
-        rules = [
-            {"verbs": list(verbs), "apiGroups": [GROUP], "resources": [kind]} | ({"resourceNames": list(names)} if names else {})
-            for kind, verbs, names in self.bound(user, spec["namespace"])
-        ]
+        rules = self.rules_of(user, spec["namespace"])
         # As the real one: what everybody may do is there, too.
         rules.append({"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectrulesreviews"]})
         status = {"resourceRules": rules, "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz"]}], "incomplete": False}
         return 201, review | {"metadata": {"creationTimestamp": None}, "spec": {}, "status": status}
+
+    def review_rules_of_user(self, namespace: str, authorization: str, review: dict) -> tuple[int, dict]:
+        self.rules += 1
+        if authorization != f"Bearer {self.own}":
+            return failure(401, "Unauthorized")
+        if not self.tells_rules:
+            return failure(403, "subjectrulesreviews.authorization.openshift.io is forbidden")
+        spec = review.pop("spec")
+        if review != {"apiVersion": "authorization.openshift.io/v1", "kind": "SubjectRulesReview"} or set(spec) != {"user", "groups", "scopes"}:
+            return failure(400, f"not a SubjectRulesReview: {review} {spec}")
+        rules = self.rules_of({"username": spec["user"], "groups": spec["groups"]}, namespace)
+        # As the real one: lists without entries are null.
+        rules.append({"verbs": ["get"], "attributeRestrictions": None, "apiGroups": None, "resources": None, "nonResourceURLs": ["/healthz"]})
+        return 201, review | {"spec": spec, "status": {"rules": rules}}
+
+    def rules_of(self, user: dict, namespace: str) -> list[dict]:
+        return [
+            {"verbs": list(verbs), "apiGroups": [GROUP], "resources": [kind]} | ({"resourceNames": list(names)} if names else {})
+            for kind, verbs, names in self.bound(user, namespace)
+        ]
+
+    def read(self, path: str, headers) -> tuple[int, dict | None]:
+        """An ``MLflowConfig`` or the Secret with its bucket, and nothing else."""
+        config, secret = CONFIG.fullmatch(path), SECRET.fullmatch(path)
+        if not config and not secret:
+            return failure(403, f"{path} is forbidden")
+        self.config_reads += 1
+        if headers["Authorization"] != f"Bearer {self.own}":
+            return failure(401, "Unauthorized")
+        if config and not self.has_configs:
+            # The real one has no JSON for a group that it does not know.
+            return 404, None
+        if not self.may_read:
+            return failure(403, f"{path} is forbidden")
+        if config:
+            found = self.configs.get(config[1])
+            return failure(404, "not found") if found is None else (200, {"kind": "MLflowConfig", "metadata": {"name": "mlflow"}, "spec": found})
+        found = self.secrets.get(secret[1])
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in (found or {}).items()}
+        return failure(404, "not found") if found is None else (200, {"kind": "Secret", "data": data})
 
     def list(self, url, headers) -> tuple[int, dict]:
         self.lists += 1
@@ -216,9 +290,9 @@ def api_server(folder: Path):
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, value = server.answer(self.command, self.path, self.headers, body)
-            data = json.dumps(value).encode()
+            data = b"404 page not found\n" if value is None else json.dumps(value).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", "text/plain" if value is None else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

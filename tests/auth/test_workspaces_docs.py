@@ -146,7 +146,7 @@ def test_five_teams_by_the_groups_of_a_provider(tmp_path):
 
 def test_five_teams_by_namespaces(tmp_path):
     # The roles of the teams, and that of an agent; the values of the chart are not for the cluster.
-    manifests = [document for block in blocks("yaml", "Five teams by namespaces")[:2] for document in yaml.safe_load_all(block)]
+    manifests = namespaces()
     [section] = blocks("ini", "Five teams by namespaces")
     with ExitStack() as stack:
         cluster = stack.enter_context(api_server(tmp_path))
@@ -170,6 +170,73 @@ def test_five_teams_by_namespaces(tmp_path):
         agent = member("system:serviceaccount:agents:agent")
         assert agent.finds("vision", "agent") == 200 and agent.finds("vision", "of a pod, renamed") == 403
         assert agent.creates("vision", "of the agent") == 403
+
+
+def test_namespaces_have_buckets_of_their_own(tmp_path):
+    heading = "Buckets of namespaces"
+    objects, rules = (list(yaml.safe_load_all(block)) for block in blocks("yaml", heading))
+    [section] = blocks("ini", heading)
+    config, secret = ({one["kind"]: one for one in objects}[kind] for kind in ("MLflowConfig", "Secret"))
+    with ExitStack() as stack:
+        cluster = stack.enter_context(api_server(tmp_path))
+        apply(cluster, namespaces())
+        cluster.configs["vision"], cluster.secrets["vision"] = config["spec"], secret["stringData"]
+        # The rights of the page are those that the server needs, by name.
+        assert {(rule["resources"][0], rule["resourceNames"][0]) for rule in rules[0]} == {
+            ("mlflowconfigs", config["metadata"]["name"]),
+            ("secrets", secret["metadata"]["name"]),
+        }
+        where = f"api_server = {cluster.url}\nca_file = {cluster.ca_file}\ntoken_file = {cluster.token_file}\n"
+        people, _ = start(stack, "sqlite", tmp_path, section + where, "--enable-workspaces")
+        cluster.tokens["ann"] = person("ann", "team-vision")
+        ann = Member(people.url, headers={"Authorization": "Bearer ann"})
+        made = ann.send("POST", f"{API}/experiments/create", "vision", json={"name": "there"}).json()["experiment_id"]
+        found = ann.send("GET", f"{API}/experiments/get", "vision", params={"experiment_id": made}).json()["experiment"]
+        assert found["artifact_location"] == f"s3://bucket-of-vision/experiments/{made}"
+        assert "`s3://bucket-of-vision/experiments/7`" in PAGE
+
+
+def test_a_proxy_names_the_callers(tmp_path):
+    heading = "Namespaces behind a proxy"
+    [section], [line] = blocks("ini", heading), blocks("sh", heading)
+    _, _, _, _, *args = shlex.split(line)
+    assert line.startswith("ferroflow server --app-name basic-auth ")
+    [rules] = [yaml.safe_load(block) for block in blocks("yaml", heading)]
+    assert {rule["resources"][0] for rule in rules} == {"subjectaccessreviews", "subjectrulesreviews"}
+    with ExitStack() as stack:
+        cluster = stack.enter_context(api_server(tmp_path))
+        apply(cluster, namespaces())
+        where = f"api_server = {cluster.url}\nca_file = {cluster.ca_file}\ntoken_file = {cluster.token_file}\n"
+        people, _ = start(stack, "sqlite", tmp_path, section + where, *args)
+
+        def member(name: str, *groups: str) -> Member:
+            return Member(people.url, headers={"X-Remote-User": name, "X-Remote-Groups": "|".join(groups)})
+
+        ann, cai, bob = member("ann", "x", "team-vision"), member("cai", "team-search"), member("bob", "team-speech")
+        assert ann.creates("vision", "of ann") == 200 and ann.renames("vision", "of ann") == 200
+        assert cai.finds("vision", "of ann, renamed") == 200 and cai.creates("vision", "of cai") == 403
+        assert bob.finds("vision", "of ann, renamed") == 404
+
+
+def test_another_server_has_the_workspaces(tmp_path):
+    [line] = blocks("sh", "The workspaces of another server")
+    variables = dict(word.split("=", 1) for word in shlex.split(line) if word.startswith("MLFLOW_"))
+    assert variables["MLFLOW_TRACKING_USERNAME"] == ADMIN
+    variables["MLFLOW_TRACKING_PASSWORD"] = password(ADMIN)
+    env = settings(tmp_path, f"sqlite:///{tmp_path}/users.db")
+    args = ["--app-name", "basic-auth", "--enable-workspaces"]
+    with servers.ferroflow(f"sqlite:///{tmp_path}/other.db", tmp_path / "a", args=args, env=env) as other:
+        options = [word.replace("https://mlflow.example.com", other.url) for word in shlex.split(line) if not word.startswith("MLFLOW_")]
+        assert options[:2] == ["ferroflow", "server"]
+        made = requests.post(f"{other.url}{API3}/workspaces", json={"name": "shared"}, auth=(ADMIN, password(ADMIN)), timeout=60)
+        assert made.status_code == 201
+        with servers.ferroflow(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "b", args=options[2:], env=variables) as server:
+            assert Member(server.url).creates("shared", "mine") == 200 and Member(server.url).creates("other", "mine") == 404
+
+
+def namespaces() -> list[dict]:
+    """The roles and the namespace of the page."""
+    return [document for block in blocks("yaml", "Five teams by namespaces")[:2] for document in yaml.safe_load_all(block)]
 
 
 def test_workspaces_have_a_database_of_their_own(tmp_path):

@@ -186,13 +186,19 @@ def test_pods_have_no_rights_but_the_drill(case):
     rendered = objects(case)
     for owner, spec in rendered.pods():
         assert spec["automountServiceAccountToken"] is False, owner
-    # Only on request, and only to list namespaces, or to ask whose a token is.
+    # Only on request, and only to list namespaces and read what they choose, or to ask whose a token is or what users may do.
     own = rendered.names("ClusterRole")
-    assert own == ({"research-mlflow-workspaces"} if case.name == "kubernetes-namespaces" else set())
+    with_namespaces = ("kubernetes-namespaces", "kubernetes-namespaces-proxy")
+    assert own == ({"research-mlflow-workspaces"} if case.name in with_namespaces else set())
     for role in (o for o in rendered if o["kind"] == "ClusterRole"):
-        assert role["rules"] == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}]
+        listed, *others = role["rules"]
+        assert listed == {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}
+        assert bool(others) == (case.name == "kubernetes-namespaces-proxy")
+        for rule in others:
+            is_review = rule["verbs"] == ["create"] and rule["resources"][0].endswith("reviews")
+            assert is_review or (rule["verbs"] == ["get"] and len(rule["resourceNames"]) == 1), rule
     for binding in (o for o in rendered if o["kind"] == "ClusterRoleBinding"):
-        assert case.name in ("kubernetes-service-accounts", "kubernetes-namespaces")
+        assert case.name in ("kubernetes-service-accounts", *with_namespaces)
         assert {binding["roleRef"]["name"]} == (own or {"system:auth-delegator"})
     for role in (o for o in rendered if o["kind"] == "Role"):
         for rule in role["rules"]:

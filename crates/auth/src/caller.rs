@@ -1,6 +1,6 @@
 //! An authenticated user with its grants in a workspace.
 
-mod bearer;
+mod credential;
 mod namespace;
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 use ferroflow_model::permission::{ANY, Action, DEFAULT_WORKSPACE, Permission, ResourceType};
 use ferroflow_store::{Account, Grant, Member, Membership, User, Visible};
 
-pub(crate) use self::bearer::BearerToken;
+pub(crate) use self::credential::{Credential, Subject};
 use crate::{
     namespaces::{Names, Rights},
     requirement::{Defaults, Key, Requirement, combine, manages_workspace, permission_on},
@@ -40,12 +40,16 @@ pub struct Caller {
     listed: Arc<BTreeSet<Arc<str>>>,
     /// The user in each workspace where it has a role; none in these callers themselves.
     in_workspaces: BTreeMap<Arc<str>, Arc<Caller>>,
-    /// The token of the request, if the cluster is asked what it allows.
-    token: Option<Arc<BearerToken>>,
+    /// What the cluster is asked with, if it is asked what it allows.
+    credential: Option<Arc<Credential>>,
     /// What the cluster allows in the namespace that is the workspace; `None` if the grants are of the users database.
     namespace: Option<Rights>,
     /// What the cluster allows there on single resources.
     names: Arc<Names>,
+    /// The caller of calls that show nothing, if the cluster allows changes of something that the caller may not read.
+    writer: Option<Arc<Caller>>,
+    /// Whether this is such a `writer`.
+    is_blind: bool,
 }
 
 /// What is allowed without a grant.
@@ -111,9 +115,11 @@ impl Caller {
             is_present,
             listed,
             in_workspaces: BTreeMap::new(),
-            token: None,
+            credential: None,
             namespace: None,
             names: Arc::default(),
+            writer: None,
+            is_blind: false,
         }
     }
 
@@ -135,9 +141,11 @@ impl Caller {
             is_present: false,
             listed: Arc::clone(&self.listed),
             in_workspaces: BTreeMap::new(),
-            token: None,
+            credential: None,
             namespace: None,
             names: Arc::default(),
+            writer: None,
+            is_blind: false,
         })
     }
 

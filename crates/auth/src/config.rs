@@ -107,6 +107,13 @@ impl AuthConfig {
         self.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.workspaces.is_some())
     }
 
+    /// Whether a trusted proxy names callers by headers.
+    #[must_use]
+    pub fn trusts_remote_headers(&self) -> bool {
+        let workspaces = self.kubernetes.as_ref().and_then(|kubernetes| kubernetes.workspaces.as_ref());
+        workspaces.is_some_and(|workspaces| workspaces.remote.is_some())
+    }
+
     fn parse(text: &str, environment: &Environment) -> Result<Self, String> {
         let section = Section::parse(text, "mlflow")?.ok_or("it has no section [mlflow]")?;
         let required = |key: &str| section.get(key)?.ok_or_else(|| format!("it has no {key} in [mlflow]"));

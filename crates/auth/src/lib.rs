@@ -21,7 +21,7 @@ pub use bootstrap::BootstrapError;
 pub use caller::Caller;
 pub use config::{AuthConfig, ConfigError};
 pub use login::Auth;
-pub use namespaces::{Namespace, Namespaces};
+pub use namespaces::{Namespace, Namespaces, RemoteHeaders};
 pub use requirement::{Key, Requirement};
 pub use signup::SignupKey;
 pub use tokens::{Callback, KubernetesConfig, LoginStart, OidcConfig, Tokens};

@@ -2,22 +2,30 @@
 //!
 //! A label selector says which namespaces are workspaces. Who may do what in one is said by the RBAC of the cluster: the
 //! API server is asked with the caller's own token (`SelfSubjectAccessReview`), so the server needs no permission for
-//! that and cannot be talked into using its own. Answers are cached for seconds. Whatever goes wrong, nothing is allowed.
+//! that and cannot be talked into using its own; or, behind a proxy that has authenticated the caller, about its name and
+//! groups (`SubjectAccessReview`). Answers are cached for seconds. Whatever goes wrong, nothing is allowed.
 //!
 //! The resources and verbs are those of Open Data Hub's `kubernetes-auth`
 //! (<https://github.com/opendatahub-io/mlflow-kubernetes-plugins/blob/main/docs/kubernetes-rbac.md>), so that the same
 //! roles serve both.
 
 mod listed;
+mod mode;
 mod names;
 mod reviews;
 mod rights;
+mod roots;
 
 use std::{sync::Arc, time::Duration};
 
 use ferroflow_model::{Environment, Error, ErrorCode, Result, permission::DEFAULT_WORKSPACE, validation};
 
-use self::{listed::Listed, reviews::Reviews};
+pub use self::mode::RemoteHeaders;
+use self::{
+    listed::Listed,
+    reviews::Reviews,
+    roots::{Roots, RootsConfig},
+};
 pub(crate) use self::{names::Names, rights::Rights};
 use crate::{
     caller::Caller,
@@ -32,9 +40,13 @@ use crate::{
 const CACHE_SECONDS: u64 = 10;
 const MAX_CACHE_SECONDS: u64 = 300;
 
-/// The variables of Open Data Hub's plugin for two of the settings, which the chart sets too.
+/// The variables of Open Data Hub's plugin for some of the settings, and one more. The chart sets them.
 const SELECTOR: &str = "MLFLOW_K8S_WORKSPACE_LABEL_SELECTOR";
 const DEFAULT: &str = "MLFLOW_K8S_DEFAULT_WORKSPACE";
+const ROOTS: &str = "FERROFLOW_K8S_ARTIFACT_ROOTS";
+
+/// The keys of section `[kubernetes]` that are about workspaces, beside `workspaces` and those of the mode.
+const KEYS: [&str; 4] = ["workspace_selector", "default_workspace", "workspace_cache_seconds", "artifact_roots"];
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -44,22 +56,31 @@ pub(crate) struct NamespacesConfig {
     /// The workspace of requests that name none.
     default: Option<String>,
     cache: Duration,
+    /// The headers by which a proxy names callers; `None` if callers send tokens.
+    pub(crate) remote: Option<RemoteHeaders>,
+    /// Present if namespaces choose their artifact roots.
+    roots: Option<RootsConfig>,
 }
 
 impl NamespacesConfig {
     /// The variable that only makes sense where workspaces are namespaces, if it is set.
     pub(crate) fn variable(environment: &Environment) -> Option<&'static str> {
-        [SELECTOR, DEFAULT].into_iter().find(|name| environment.get(name).is_some())
+        let mut all = [SELECTOR, DEFAULT, ROOTS].into_iter().chain(mode::VARIABLES);
+        all.find(|name| environment.get(name).is_some())
+    }
+
+    /// The keys of section `[kubernetes]` that are about workspaces.
+    pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+        ["workspaces"].into_iter().chain(KEYS).chain(mode::KEYS)
     }
 
     /// Parses the keys of section `[kubernetes]` that are about workspaces; `None` if they are not namespaces.
     pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Option<Self>, String> {
-        let keys = ["workspace_selector", "default_workspace", "workspace_cache_seconds"];
         match text(section, "workspaces")?.as_deref() {
             Some("namespaces") => {}
             Some(other) => return Err(format!("workspaces = {other} in [kubernetes] is not namespaces")),
             None => {
-                for key in keys {
+                for key in KEYS.into_iter().chain(mode::KEYS) {
                     if text(section, key)?.is_some() {
                         return Err(format!("{key} is set in [kubernetes], but workspaces = namespaces is not"));
                     }
@@ -82,7 +103,13 @@ impl NamespacesConfig {
         if seconds == 0 {
             return Err("workspace_cache_seconds = 0: every request would ask the API server several times".into());
         }
-        Ok(Some(Self { selector, default, cache: Duration::from_secs(seconds) }))
+        let roots = match either("artifact_roots", ROOTS)?.as_deref() {
+            None => None,
+            Some(text) if text.eq_ignore_ascii_case("MLflowConfig") => Some(RootsConfig::new(environment)),
+            Some(other) => return Err(format!("artifact_roots = {other} in [kubernetes] is not MLflowConfig")),
+        };
+        let remote = RemoteHeaders::parse(section, environment)?;
+        Ok(Some(Self { selector, default, cache: Duration::from_secs(seconds), remote, roots }))
     }
 }
 
@@ -91,6 +118,8 @@ pub struct Namespaces {
     default: Option<String>,
     listed: Listed,
     reviews: Reviews,
+    remote: Option<RemoteHeaders>,
+    roots: Option<Roots>,
 }
 
 /// A namespace as a workspace.
@@ -104,8 +133,39 @@ pub struct Namespace {
 
 impl Namespaces {
     pub(crate) fn open(config: NamespacesConfig, api: ApiServer) -> Self {
-        let NamespacesConfig { selector, default, cache } = config;
-        Self { default, listed: Listed::new(api.clone(), &selector, cache), reviews: Reviews::new(api, cache) }
+        let NamespacesConfig { selector, default, cache, remote, roots } = config;
+        Self {
+            default,
+            listed: Listed::new(api.clone(), &selector, cache),
+            roots: roots.map(|config| Roots::new(api.clone(), cache, config)),
+            reviews: Reviews::new(api, cache),
+            remote,
+        }
+    }
+
+    /// The headers by which a trusted proxy names callers; `None` if callers send tokens of the cluster.
+    #[must_use]
+    pub fn remote_headers(&self) -> Option<&RemoteHeaders> {
+        self.remote.as_ref()
+    }
+
+    /// Whether namespaces choose their artifact roots.
+    #[must_use]
+    pub fn have_artifact_roots(&self) -> bool {
+        self.roots.is_some()
+    }
+
+    /// The artifact root that a namespace has chosen, `s3://bucket/path`; `None` for the default one.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` if its resource or Secret is not valid, `TEMPORARILY_UNAVAILABLE` if the API server does
+    /// not answer.
+    pub async fn artifact_root(&self, name: &str) -> Result<Option<String>> {
+        match &self.roots {
+            // A namespace that is no workspace has nothing to say about one with its name.
+            Some(roots) if self.listed.get(name).await?.is_some() => roots.get(name).await,
+            _ => Ok(None),
+        }
     }
 
     /// The workspace of requests that name none, if there is one.
@@ -118,7 +178,8 @@ impl Namespaces {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` if the namespace is not a workspace, and the same if the caller has no permission in it;
-    /// `PERMISSION_DENIED` for a caller without a token; `TEMPORARILY_UNAVAILABLE` if the API server does not answer.
+    /// `PERMISSION_DENIED` for a caller whom the API server cannot be asked about; `TEMPORARILY_UNAVAILABLE` if it does not
+    /// answer.
     pub async fn enter(&self, caller: &Arc<Caller>, name: &str) -> Result<Arc<Caller>> {
         if name != DEFAULT_WORKSPACE {
             check_name(name)?;
@@ -154,12 +215,15 @@ impl Namespaces {
         Ok(all.zip(readable).filter_map(|(namespace, is_readable)| is_readable.then_some(namespace)).collect())
     }
 
-    /// A workspace that the caller may [`Self::enter`].
+    /// A workspace in which the caller may read something.
     ///
     /// # Errors
     /// As of [`Self::enter`].
     pub async fn get(&self, caller: &Arc<Caller>, name: &str) -> Result<Namespace> {
-        self.enter(caller, name).await?;
+        let there = self.enter(caller, name).await?;
+        if !there.is_admin && !there.reads_in_namespace() {
+            return Err(not_found(name));
+        }
         let description = self.listed.get(name).await?.ok_or_else(|| not_found(name))?;
         Ok(Namespace { name: name.to_owned(), description })
     }
@@ -183,7 +247,8 @@ fn not_found(name: &str) -> Error {
 fn no_token() -> Error {
     Error::new(
         ErrorCode::PermissionDenied,
-        "The workspaces of this server are Kubernetes namespaces: send a token of the cluster (Authorization: Bearer).",
+        "The workspaces of this server are Kubernetes namespaces: send a token of the cluster (Authorization: Bearer), or \
+         use the proxy that knows you, if there is one.",
     )
 }
 
@@ -202,12 +267,20 @@ mod tests {
         let config = parse("workspaces = namespaces\nworkspace_selector = mlflow-enabled=true").unwrap().unwrap();
         assert_eq!((config.selector.as_str(), config.default), ("mlflow-enabled=true", None));
         assert_eq!(config.cache, Duration::from_secs(CACHE_SECONDS));
+        assert!(config.remote.is_none() && config.roots.is_none());
+        let more = "workspaces = namespaces\nworkspace_selector = a\nartifact_roots = mlflowconfig\n\
+                    authorization_mode = subject_access_review";
+        let config = parse(more).unwrap().unwrap();
+        assert!(config.remote.is_some() && config.roots.is_some());
         for (text, word) in [
             ("workspaces = namespaces", "workspace_selector"),
             ("workspaces = database", "database"),
             ("workspace_selector = a", "workspaces = namespaces"),
             ("workspaces = namespaces\nworkspace_selector = a\nworkspace_cache_seconds = 0", "0"),
             ("workspaces = namespaces\nworkspace_selector = a\ndefault_workspace = A", "default_workspace"),
+            ("workspaces = namespaces\nworkspace_selector = a\nartifact_roots = yes", "artifact_roots"),
+            ("artifact_roots = MLflowConfig", "workspaces = namespaces"),
+            ("authorization_mode = subject_access_review", "workspaces = namespaces"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");

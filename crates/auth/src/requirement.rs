@@ -91,6 +91,12 @@ impl Requirement {
         }
     }
 
+    /// The pattern of the scorer that something is required of, and what.
+    pub(crate) fn scorer(&self) -> Option<(&str, Action)> {
+        let (key, action) = self.alternatives.last()?;
+        (key.kind == ResourceType::Scorer).then_some((&*key.id, *action))
+    }
+
     /// Whether the first key with a grant allows its action.
     fn decides(&self, grants: &[Grant], defaults: Defaults) -> bool {
         let mut action = Action::Read;

@@ -31,7 +31,7 @@ use self::{
 };
 pub use self::{browser::Callback, kubernetes::KubernetesConfig, oidc::OidcConfig};
 use crate::{
-    caller::{BearerToken, Caller},
+    caller::{Caller, Credential},
     config::{AuthConfig, ConfigError},
     login::{Auth, Snapshot},
     namespaces::Namespaces,
@@ -174,15 +174,42 @@ impl Auth {
             return Ok(None);
         }
         let digest = self.digest(token);
-        let found = self.user_of_token(token, digest).await?;
-        if self.namespaces().is_none() {
+        let found = self.user_by(digest, self.tokens().identify(token)).await?;
+        if self.namespaces().is_none_or(|namespaces| namespaces.remote_headers().is_some()) {
             return Ok(found);
         }
         // The cluster is asked with it what the caller may do.
-        Ok(found.map(|caller| Arc::new(caller.with_token(BearerToken::new(token, digest)))))
+        Ok(found.map(|caller| Arc::new(caller.with_credential(Credential::token(token, digest)))))
     }
 
-    async fn user_of_token(&self, token: &str, digest: Digest) -> Result<Option<Arc<Caller>>> {
+    /// Returns the user whom a trusted proxy has authenticated, or `None`. The cluster is asked what a user with the name
+    /// and the groups may do.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn authenticate_vouched(&self, username: &str, mut groups: Vec<String>) -> Result<Option<Arc<Caller>>> {
+        let Some(kubernetes) = &self.tokens().kubernetes else { return Ok(None) };
+        if self.namespaces().is_none_or(|namespaces| namespaces.remote_headers().is_none()) {
+            return Ok(None);
+        }
+        groups.sort();
+        groups.dedup();
+        // No header has this byte, so that no token and no other user has the same text.
+        let text: Vec<&str> = ["", username].into_iter().chain(groups.iter().map(String::as_str)).collect();
+        let digest = self.digest(&text.join("\0"));
+        let check = kubernetes.vouched(username, groups.clone());
+        // Another request may have this name with other groups, and the row of the user is that of both.
+        let is_admin = matches!(&check, TokenCheck::Accepted(user, _) if user.is_admin != Some(false));
+        let found = self.user_by(digest, async { Ok(check) }).await?;
+        Ok(found.map(|caller| Arc::new(caller.vouched(Credential::user(username, groups, digest), is_admin))))
+    }
+
+    /// The user that `identify` finds, which is not asked about a digest that is known.
+    async fn user_by(
+        &self,
+        digest: Digest,
+        identify: impl Future<Output = Result<TokenCheck>>,
+    ) -> Result<Option<Arc<Caller>>> {
         let tokens = self.tokens();
         let epoch = self.epoch().await?;
         if let Some(known) = tokens.known(&digest)
@@ -195,20 +222,20 @@ impl Auth {
         if tokens.is_refused(&digest) {
             return Ok(None);
         }
-        match tokens.identify(token).await? {
+        match identify.await? {
             TokenCheck::Accepted(user, life) => match self.admit(&user).await {
                 Ok(found) => {
                     tokens.remember(digest, &found, epoch, life);
                     Ok(Some(found.caller))
                 }
                 Err(error) if error.code == ErrorCode::PermissionDenied => {
-                    tracing::warn!(reason = error.message, "a bearer token was refused");
+                    tracing::warn!(reason = error.message, "a token or a user of the proxy was refused");
                     Ok(None)
                 }
                 Err(error) => Err(error),
             },
             TokenCheck::Refused { reason, keep } => {
-                tracing::info!(reason, "a bearer token was refused");
+                tracing::info!(reason, "a token or a user of the proxy was refused");
                 tokens.refuse(digest, keep);
                 Ok(None)
             }

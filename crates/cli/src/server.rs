@@ -23,7 +23,7 @@ use ferroflow_jobs::{QuotaSettings, Webhooks};
 use ferroflow_model::{
     Environment, evaluation::scorers::SourceCode, host_policy::HostPolicy, quotas::Quotas, uri, validation::Limits,
 };
-use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, TrustedProxies, ui};
+use ferroflow_server::{App, Bodies, Config, Hosts, Origins, Security, StoreAccess, TrustedProxies, ui};
 use ferroflow_store::{
     Store, StoreOptions,
     db::{BackendUri, DbOptions, ResultBudget, Synchronous},
@@ -88,10 +88,15 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     locations.direct = storage::direct(&root, &locations);
     let upload_sweep_age = storage::sweep_age(environment)?;
     let auth = auth::settings(args.app_name.as_deref(), environment)?;
+    auth::check_proxies(auth.as_ref(), &trusted_proxies)?;
     let hosts = host_policy(&args, &root, environment);
     let telemetry = traces::telemetry(&args, environment)?;
     let backend = BackendUri::parse(&args.backend_store_uri(), environment)?;
     let workspace_store = check::workspace_store(&args, &backend, environment)?;
+    let remote_workspaces = check::remote_workspaces(&args, environment)?;
+    if remote_workspaces.is_some() && auth.as_ref().is_some_and(|(config, ..)| config.workspaces_are_namespaces()) {
+        bail!("workspaces = namespaces in [kubernetes] and a server as --workspace-store-uri exclude each other");
+    }
     let read_replica = check::read_replica(&args, &backend, environment)?;
     let (webhooks, webhook_key) = (webhooks::options(environment)?, webhooks::key(environment)?);
     if args.auto_migrate {
@@ -132,7 +137,7 @@ async fn serve(args: ServerArgs, environment: &Environment, start: Instant) -> R
     storage::check(&locations);
     let prefix = args.static_prefix.clone().unwrap_or_default();
     let app = App {
-        store: store.into(),
+        store: StoreAccess::from(store).with_remote_workspaces(remote_workspaces),
         locations,
         ui: ui::Ui::open(ui_config(&args, environment)),
         webhooks: Arc::new(Webhooks::new(webhooks)),

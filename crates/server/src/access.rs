@@ -16,6 +16,7 @@ mod run_experiments;
 mod sharing;
 mod trace_search;
 mod workspaces;
+mod writers;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub(crate) use self::{
     refs::Refs,
     rules::canonical_id,
     sharing::{RoleVisibility, Sharing, grant_key, is_there, legacy_pattern, managed_workspaces},
+    writers::{admit, answer},
 };
 use self::{logins::RecentLogins, owners::ArtifactOwners, run_experiments::RunExperiments};
 use crate::{app::Cx, params::Params, session::Cookies, workspace::namespaces::no_workspace_named};
@@ -219,7 +221,10 @@ pub(crate) async fn may_on_any_resource(cx: &Cx, needs: Needs) -> Result<bool> {
         }
         Needs::Create(_) | Needs::Edit(_) | Needs::Delete(_) => Action::Update,
     };
-    is_allowed(access, caller, |caller| caller.may_on_any_resource(action)).await
+    let may = |caller: &Caller| {
+        caller.may_on_any_resource(action) || caller.writer().is_some_and(|writer| writer.may_on_any_resource(action))
+    };
+    is_allowed(access, caller, may).await
 }
 
 /// What a request is about, for the audit log; `None` without one.
@@ -235,6 +240,9 @@ pub(crate) fn subject<'a>(cx: &Cx, needs: Needs, method: &Method, refs: impl FnO
 
 /// The scorers that a list may contain.
 fn scorers(caller: &Caller) -> Visible {
+    if caller.scorers_follow_experiments() {
+        return Visible::All;
+    }
     if caller.is_denied(ResourceType::ScorerVersion) {
         return Visible::nothing();
     }

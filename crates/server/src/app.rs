@@ -22,6 +22,7 @@ use crate::{
     middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins},
     telemetry::Telemetry,
     ui::Ui,
+    workspace::remote::RemoteWorkspaces,
     workspace_places::WorkspacePlaces,
 };
 
@@ -50,16 +51,27 @@ pub struct App {
 }
 
 /// The tracking store. Handlers reach its data by [`Cx::store`] only, which knows the workspace of the request.
-pub struct StoreAccess(Arc<Store>, Option<WorkspacePlaces>);
+pub struct StoreAccess(Arc<Store>, Option<WorkspacePlaces>, Option<Arc<RemoteWorkspaces>>);
 
 impl From<Store> for StoreAccess {
     fn from(store: Store) -> Self {
         let places = store.has_workspaces().then(WorkspacePlaces::default);
-        Self(Arc::new(store), places)
+        Self(Arc::new(store), places, None)
     }
 }
 
 impl StoreAccess {
+    /// The same, with the workspaces of another server.
+    #[must_use]
+    pub fn with_remote_workspaces(self, remote: Option<RemoteWorkspaces>) -> Self {
+        Self(self.0, self.1, remote.map(Arc::new))
+    }
+
+    /// The other server whose workspaces this one has.
+    pub(crate) fn remote_workspaces(&self) -> Option<&Arc<RemoteWorkspaces>> {
+        self.2.as_ref()
+    }
+
     /// The store for background jobs, which do their work without a workspace.
     pub(crate) fn for_jobs(&self) -> &Arc<Store> {
         &self.0

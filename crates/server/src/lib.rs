@@ -30,12 +30,13 @@ mod workspace_places;
 use std::{future::Future, sync::Arc, time::Duration};
 
 pub use access::{Access, Audit, AuditReport, verify_audit};
-pub use app::{App, Config, GraphqlLimits, Security, Transfers};
+pub use app::{App, Config, GraphqlLimits, Security, StoreAccess, Transfers};
 pub use body::Bodies;
 pub use ferroflow_telemetry::{Sampler, log_slower_than};
 pub use middleware::{client::TrustedProxies, hosts::Hosts, origins::Origins};
 pub use telemetry::{Telemetry, TraceSettings, TraceSettingsError};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use workspace::remote::RemoteWorkspaces;
 
 use axum::body::Body;
 use tokio::{

@@ -126,10 +126,8 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
             // `_permit` holds the memory until the response is ready.
             let (message, _permit) = parse(&cx, &parts, body, size, parser).await?;
             subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
-            if !access::check(&cx, needs, || message.refs(&cx)).await? {
-                return Err(access::permission_denied());
-            }
-            message.respond(cx).await
+            let writer = access::admit(&cx, needs, || message.refs(&cx)).await?;
+            access::answer(writer, cx, |cx| message.respond(cx)).await
         })),
     );
     large_response::hold(respond(outcome.await, subject), account)
@@ -175,10 +173,8 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
         account.clone().scope(Box::pin(async {
             let cx = context(app, &mut parts).await?;
             subject = access::subject(&cx, needs, &parts.method, || Refs::from_url(&cx.path, cx.query.as_deref()));
-            if !access::check(&cx, needs, || Refs::from_url(&cx.path, cx.query.as_deref())).await? {
-                return Err(access::permission_denied());
-            }
-            handler(cx, Request::from_parts(parts, body)).await
+            let writer = access::admit(&cx, needs, || Refs::from_url(&cx.path, cx.query.as_deref())).await?;
+            access::answer(writer, cx, |cx| handler(cx, Request::from_parts(parts, body))).await
         })),
     );
     running::while_sent(large_response::hold(respond(outcome.await, subject), account), entered)
@@ -211,11 +207,14 @@ pub(crate) async fn otlp(
             let cx = context(app, &mut parts).await?;
             let refs = || Refs::from_headers(&headers);
             subject = access::subject(&cx, needs, &parts.method, refs);
-            if !access::check(&cx, needs, refs).await? {
-                body::discard(&parts.headers, body).await;
-                return Err(access::permission_denied());
-            }
-            handler(cx, Request::from_parts(parts, body)).await
+            let writer = match access::admit(&cx, needs, refs).await {
+                Ok(writer) => writer,
+                Err(error) => {
+                    body::discard(&parts.headers, body).await;
+                    return Err(error);
+                }
+            };
+            access::answer(writer, cx, |cx| handler(cx, Request::from_parts(parts, body))).await
         })),
     );
     let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));

@@ -1,6 +1,8 @@
 //! The workspace of a request: the one that its header names, or the default one.
 
 pub(crate) mod namespaces;
+pub(crate) mod remote;
+mod roots;
 
 use std::sync::Arc;
 
@@ -59,13 +61,26 @@ async fn named(app: &App, parts: &Parts, caller: Option<&Arc<Caller>>) -> Result
             return Err(no_workspace(name));
         }
     }
-    app.store.workspace(name.as_deref()).await
+    match app.remote_workspaces() {
+        // These say which there are.
+        Some(remote) if !is_of_workspaces(parts) => remote.workspace(app, &parts.headers, name.as_deref()).await,
+        Some(remote) => {
+            remote.check_is_last(&parts.headers).map(|()| app.store.workspaces().default_workspace().clone())
+        }
+        None => app.store.workspace(name.as_deref()).await,
+    }
 }
 
 /// Whether it is the call by which clients ask whether there are workspaces.
 fn is_server_info(parts: &Parts) -> bool {
     let path = parts.extensions.get::<MatchedPath>();
     path.is_some_and(|path| path.as_str().ends_with("/mlflow/server-info"))
+}
+
+/// Whether it is a call about workspaces, or about the server, which is in none.
+fn is_of_workspaces(parts: &Parts) -> bool {
+    let path = parts.extensions.get::<MatchedPath>();
+    is_server_info(parts) || path.is_some_and(|path| path.as_str().contains("/mlflow/workspaces"))
 }
 
 /// The name in the header, if there is one. Several headers are one with a list, which is no name.

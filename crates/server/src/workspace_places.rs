@@ -122,6 +122,27 @@ impl PlaceIndex {
         index
     }
 
+    async fn load(app: &App) -> Result<Self> {
+        let (default, experiments, workspaces) = app.store.all_locations().await?;
+        let root = default.strip_suffix('0').unwrap_or(&default);
+        let archive = app.config.trace_archival.as_ref().map(|settings| settings.location.as_str());
+        let roots: Vec<&str> = std::iter::once(root).chain(archive).collect();
+        Ok(Self::new(&app.locations, &roots, &experiments, &workspaces))
+    }
+
+    /// Whether a place is in that of a workspace other than this, or contains one.
+    fn overlaps_with_others(&self, place: &[String], workspace: &str) -> bool {
+        let is_other = |claim: Claim| {
+            // Experiments have their numbers in a root of all workspaces, where no workspace has its own.
+            claim.experiment.is_some() || claim.workspaces.iter().any(|owner| **owner != *workspace)
+        };
+        let has_all =
+            |root: &Vec<String>| matches!(place.strip_prefix(root.as_slice()), Some([folder]) if folder == WORKSPACES);
+        self.is_above_others(place, workspace)
+            || self.roots.iter().any(has_all)
+            || self.claims(place).into_iter().any(is_other)
+    }
+
     fn add(&mut self, place: &[String], workspace: &str) {
         // A root of all experiments belongs to no one.
         if self.roots.iter().any(|root| root.starts_with(place)) {
@@ -186,11 +207,7 @@ impl WorkspacePlaces {
             return Ok(Arc::clone(index));
         }
         let loaded = Instant::now();
-        let (default, experiments, workspaces) = app.store.all_locations().await?;
-        let root = default.strip_suffix('0').unwrap_or(&default);
-        let archive = app.config.trace_archival.as_ref().map(|settings| settings.location.as_str());
-        let roots: Vec<&str> = std::iter::once(root).chain(archive).collect();
-        let index = Arc::new(PlaceIndex::new(&app.locations, &roots, &experiments, &workspaces));
+        let index = Arc::new(PlaceIndex::load(app).await?);
         *cached = Some((loaded, Arc::clone(&index)));
         Ok(index)
     }
@@ -315,6 +332,17 @@ impl Cx {
         }
     }
 
+    /// Whether a root of artifacts overlaps with the places of other workspaces, as they are now. So does one that the
+    /// server cannot compare.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn is_root_of_others(&self, root: &str) -> Result<bool> {
+        let Some(place) = self.app.locations.place(root) else { return Ok(true) };
+        let index = PlaceIndex::load(&self.app).await?;
+        Ok(index.overlaps_with_others(place.components(), self.workspace.name()))
+    }
+
     /// Whether a location that clients access directly belongs to another workspace.
     ///
     /// # Errors
@@ -420,6 +448,39 @@ mod tests {
             index.is_above_others(place.components(), "team")
         };
         assert!(above("") && above("base") && !above("base/5") && !above("workspaces/team"));
+    }
+
+    #[test]
+    fn a_root_of_a_workspace_is_apart_from_the_others() {
+        let index = index(
+            "s3://bucket/ml",
+            &[("s3://team/a/7", "team"), ("s3://other/x/8", "other")],
+            &[("team", "s3://team/a"), ("other", "s3://other/x")],
+        );
+        let overlaps = |root: &str| {
+            let buckets = Buckets::new(&Environment::default());
+            let place = Locations::new(buckets).place(root).unwrap();
+            index.overlaps_with_others(place.components(), "team")
+        };
+        for root in
+            ["s3://team/a", "s3://team", "s3://team/a/b", "s3://team/c", "s3://new", "s3://other/y", "s3://bucket/x"]
+        {
+            assert!(!overlaps(root), "{root}");
+        }
+        for root in
+            ["s3://other/x", "s3://other", "s3://other/x/y", "s3://other/x/8/z", "s3://bucket/ml", "s3://bucket"]
+        {
+            assert!(overlaps(root), "{root}");
+        }
+        for root in [
+            "s3://bucket/ml/workspaces",
+            "s3://bucket/ml/workspaces/other",
+            "s3://bucket/ml/workspaces/other/9",
+            "s3://bucket/ml/5",
+        ] {
+            assert!(overlaps(root), "{root}");
+        }
+        assert!(!overlaps("s3://bucket/ml/workspaces/team"));
     }
 
     #[test]

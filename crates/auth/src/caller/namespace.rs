@@ -4,25 +4,38 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ferroflow_model::permission::{Action, Permission, ResourceType};
 
-use super::{BearerToken, Caller};
+use super::{Caller, Credential};
 use crate::{
     namespaces::{Names, Rights},
     requirement::Requirement,
 };
 
 impl Caller {
-    /// The caller with the token that it has sent.
-    pub(crate) fn with_token(&self, token: BearerToken) -> Self {
-        Self { token: Some(Arc::new(token)), ..self.clone() }
+    /// The caller with what the cluster is asked with.
+    pub(crate) fn with_credential(&self, credential: Credential) -> Self {
+        Self { credential: Some(Arc::new(credential)), ..self.clone() }
     }
 
-    /// The token that the caller has sent, if the server keeps it.
-    pub(crate) fn token(&self) -> Option<&BearerToken> {
-        self.token.as_deref()
+    /// The caller whom a proxy has authenticated, who is no admin unless `is_admin`.
+    pub(crate) fn vouched(&self, credential: Credential, is_admin: bool) -> Self {
+        Self { is_admin: self.is_admin && is_admin, ..self.with_credential(credential) }
+    }
+
+    /// What the cluster is asked with, if the server keeps it.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_deref()
     }
 
     /// The caller in a namespace, with what the cluster allows there and nothing else.
     pub(crate) fn in_namespace(&self, namespace: &str, rights: Rights, names: Arc<Names>) -> Self {
+        let writer = (rights.change_unread() || names.change_unread()).then(|| {
+            let (rights, names) = (rights.as_writer(), Arc::new(names.as_writer()));
+            Arc::new(Self { is_blind: true, ..self.with_rights(namespace, rights, names) })
+        });
+        Self { writer, ..self.with_rights(namespace, rights, names) }
+    }
+
+    fn with_rights(&self, namespace: &str, rights: Rights, names: Arc<Names>) -> Self {
         let mut policy = self.policy;
         let mut grants = rights.grants();
         grants.extend(names.grants_on_models());
@@ -35,13 +48,33 @@ impl Caller {
             grants,
             policy,
             manages_workspace: false,
-            is_present: !rights.is_none() || !names.is_empty(),
+            is_present: rights.read_some() || names.read_some(),
             listed: Arc::default(),
             in_workspaces: BTreeMap::new(),
-            token: self.token.clone(),
+            credential: self.credential.clone(),
             namespace: Some(rights),
             names,
+            writer: None,
+            is_blind: false,
         }
+    }
+
+    /// The caller of calls that show nothing of what is stored: it has the right to read what this caller may change
+    /// without the right to read it. `None` if there is no such thing. It must not reach any other call.
+    #[must_use]
+    pub fn writer(&self) -> Option<&Arc<Self>> {
+        self.writer.as_ref()
+    }
+
+    /// Whether the caller is a [`Caller::writer`], who must be shown nothing of what is stored.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Whether the caller may read something in its namespace.
+    pub(crate) fn reads_in_namespace(&self) -> bool {
+        self.is_present
     }
 
     /// The caller of a request that names no namespace: it may do nothing that belongs to one.
@@ -60,7 +93,8 @@ impl Caller {
     #[must_use]
     pub fn with_experiments(&self, ids: &[(String, String)]) -> Self {
         let (names, on_experiments) = self.names.with_experiments(ids);
-        let mut there = Self { names: Arc::new(names), ..self.clone() };
+        let writer = self.writer.as_ref().map(|writer| Arc::new(writer.with_experiments(ids)));
+        let mut there = Self { names: Arc::new(names), writer, ..self.clone() };
         there.grants.extend(on_experiments);
         there
     }
@@ -68,8 +102,26 @@ impl Caller {
     /// Whether the cluster allows what is required in an experiment or model by its name: to change what is in it is to
     /// change it.
     pub(super) fn meets_by_name(&self, requirement: &Requirement) -> bool {
-        !self.names.is_empty()
-            && requirement.child_and_parent().is_some_and(|(kind, parent)| self.names.allow_in(kind, parent))
+        if self.names.is_empty() {
+            return false;
+        }
+        let in_parent =
+            || requirement.child_and_parent().is_some_and(|(kind, parent)| self.names.allow_in(kind, parent));
+        requirement.scorer().is_some_and(|(scorer, action)| self.names.allow_on_scorer(scorer, action)) || in_parent()
+    }
+
+    /// Whether a list of scorers has all those of the experiments that the caller may read, as the cluster has no
+    /// resource for scorers.
+    #[must_use]
+    pub fn scorers_follow_experiments(&self) -> bool {
+        self.is_of_cluster()
+    }
+
+    /// The names of the datasets that a search may find; `None` for all.
+    #[must_use]
+    pub fn readable_datasets(&self) -> Option<Vec<String>> {
+        let rights = self.namespace?;
+        (!rights.allows_on_datasets(Action::Read)).then(|| self.names.readable_datasets().map(str::to_owned).collect())
     }
 
     /// Whether the cluster says who may do what with datasets. Otherwise their experiments do.

@@ -29,21 +29,22 @@ pub(crate) struct Named {
     pub(super) verbs: Verbs,
 }
 
-/// The rules of a caller in a namespace.
+/// The rules of a caller in a namespace. Lists without entries may be `null`.
 #[derive(Deserialize)]
 struct Rules {
-    #[serde(rename = "resourceRules", default)]
-    rules: Vec<Rule>,
+    /// `rules` in the review of OpenShift.
+    #[serde(rename = "resourceRules", alias = "rules", default)]
+    rules: Option<Vec<Rule>>,
 }
 
 #[derive(Deserialize)]
 struct Rule {
     #[serde(rename = "apiGroups", default)]
-    groups: Vec<String>,
+    groups: Option<Vec<String>>,
     #[serde(default)]
-    resources: Vec<String>,
+    resources: Option<Vec<String>>,
     #[serde(rename = "resourceNames", default)]
-    names: Vec<String>,
+    names: Option<Vec<String>>,
 }
 
 /// The names that rules mention, for each kind of resource for which `is_wanted`; at most [`MAX_NAMES`].
@@ -55,13 +56,14 @@ pub(super) fn mentioned(
     is_wanted: impl Fn(Resource) -> bool,
 ) -> Result<Vec<(Resource, Box<str>)>, String> {
     let Rules { rules } = Rules::deserialize(status).map_err(|error| format!("the response is invalid: {error}"))?;
-    let has = |texts: &[String], wanted: &str| texts.iter().any(|text| text == wanted || text == "*");
+    let has =
+        |texts: &Option<Vec<String>>, wanted: &str| texts.iter().flatten().any(|text| text == wanted || text == "*");
     let mut found = BTreeSet::new();
-    for rule in rules.iter().filter(|rule| has(&rule.groups, GROUP)) {
+    for rule in rules.iter().flatten().filter(|rule| has(&rule.groups, GROUP)) {
         for resource in Resource::ALL.into_iter().filter(|resource| is_wanted(*resource)) {
             if has(&rule.resources, resource.name()) {
                 // The name `*` would be the pattern of all resources.
-                let names = rule.names.iter().filter(|name| *name != ANY && name.len() <= MAX_LENGTH);
+                let names = rule.names.iter().flatten().filter(|name| *name != ANY && name.len() <= MAX_LENGTH);
                 found.extend(names.map(|name| (resource as usize, name.as_str())));
             }
         }
@@ -78,6 +80,8 @@ pub(crate) struct Names {
     all: Vec<Named>,
     /// The experiments, by id, and models of which everything in them may be changed.
     parents: Vec<Key>,
+    /// The ids of the experiments that may be read.
+    readable: Vec<Box<str>>,
 }
 
 impl Names {
@@ -88,11 +92,31 @@ impl Names {
                 [ResourceType::RegisteredModel, ResourceType::Prompt].map(|kind| Key::new(kind, &*named.name))
             })
             .collect();
-        Self { all, parents }
+        Self { all, parents, readable: Vec::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Whether one of them can be read.
+    pub(crate) fn read_some(&self) -> bool {
+        self.all.iter().any(|named| named.verbs.read)
+    }
+
+    /// Whether one of them can be changed and not read.
+    pub(crate) fn change_unread(&self) -> bool {
+        self.all.iter().any(|named| named.verbs.change_unread())
+    }
+
+    /// These, with the right to read what may be changed ([`Verbs::as_writer`]).
+    pub(crate) fn as_writer(&self) -> Self {
+        Self::new(self.all.iter().map(|named| Named { verbs: named.verbs.as_writer(), ..named.clone() }).collect())
+    }
+
+    /// The names of the datasets that may be read.
+    pub(crate) fn readable_datasets(&self) -> impl Iterator<Item = &str> {
+        self.of(Resource::Datasets).filter(|named| named.verbs.read).map(|named| &*named.name)
     }
 
     /// The names of the experiments on which something is allowed.
@@ -119,6 +143,7 @@ impl Names {
     /// The grants on models and prompts that say the same.
     pub(crate) fn grants_on_models(&self) -> Vec<Grant> {
         self.of(Resource::Models)
+            .filter(|named| named.verbs.read)
             .flat_map(|named| {
                 [ResourceType::RegisteredModel, ResourceType::Prompt]
                     .map(|kind| grant_on(kind, &named.name, named.verbs.level()))
@@ -129,9 +154,10 @@ impl Names {
     /// The names with the ids of the experiments that have them, and the grants on these that say the same.
     pub(crate) fn with_experiments(&self, ids: &[(String, String)]) -> (Self, Vec<Grant>) {
         let (mut names, mut grants) = (self.clone(), Vec::new());
-        for named in self.of(Resource::Experiments) {
+        for named in self.of(Resource::Experiments).filter(|named| named.verbs.read) {
             for (_, id) in ids.iter().filter(|(name, _)| *named.name == **name) {
                 grants.push(grant_on(ResourceType::Experiment, id, named.verbs.level()));
+                names.readable.push(id.as_str().into());
                 if named.verbs.level() >= Permission::Edit {
                     names.parents.push(Key::new(ResourceType::Experiment, id.as_str()));
                 }
@@ -148,6 +174,19 @@ impl Names {
             _ => &[],
         };
         kinds.contains(&kind) && self.parents.contains(parent)
+    }
+
+    /// Whether an action is allowed on a scorer, whose pattern begins with the id of its experiment: to read it is to read
+    /// the experiment, anything else is to change that.
+    pub(crate) fn allow_on_scorer(&self, pattern: &str, action: Action) -> bool {
+        let Some((experiment, _)) = pattern.split_once('/') else { return false };
+        match action {
+            Action::NotDenied => true,
+            Action::Read | Action::Use => self.readable.iter().any(|id| **id == *experiment),
+            Action::Update | Action::Delete | Action::Manage => {
+                self.parents.contains(&Key::new(ResourceType::Experiment, experiment))
+            }
+        }
     }
 }
 
@@ -181,9 +220,38 @@ mod tests {
         assert_eq!(names(&[]), []);
         assert!(mentioned(json!({"resourceRules": "none"}), |_| true).is_err());
         assert_eq!(mentioned(json!({}), |_| true), Ok(Vec::new()));
+        // That of OpenShift, about another user.
+        let status = json!({"rules": [
+            {"verbs": ["get"], "apiGroups": null, "resources": ["experiments"], "resourceNames": null},
+            {"verbs": ["get"], "apiGroups": [GROUP], "resources": ["experiments"], "resourceNames": ["a"]},
+            {"verbs": ["get"], "attributeRestrictions": null, "resources": null, "nonResourceURLs": ["/x"]},
+        ]});
+        assert_eq!(mentioned(status, |_| true), Ok(vec![(Resource::Experiments, "a".into())]));
         let many: Vec<String> = (0..99).map(|number| format!("n{number}")).collect();
         let rule = json!({"apiGroups": [GROUP], "resources": ["experiments"], "resourceNames": many});
         assert_eq!(mentioned(json!({"resourceRules": [rule]}), |_| true).unwrap().len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn what_may_only_be_changed_is_not_read() {
+        let named = |resource, verbs| Named { resource, name: "a".into(), verbs };
+        let update = Verbs { update: true, ..Verbs::default() };
+        let names = Names::new(vec![
+            named(Resource::Experiments, update),
+            named(Resource::Models, update),
+            named(Resource::Datasets, update),
+        ]);
+        assert!(!names.is_empty() && !names.read_some() && names.change_unread());
+        let ids = [("a".to_owned(), "1".to_owned())];
+        let (found, grants) = names.with_experiments(&ids);
+        assert!(grants.is_empty() && found.grants_on_models().is_empty() && found.parents.is_empty());
+        assert!(!found.allow_on_scorer("1/s", Action::Read) && found.readable_datasets().next().is_none());
+        assert!(!found.allow_on_dataset(Some("a"), Action::Update));
+        let writer = names.as_writer();
+        let (writer, grants) = writer.with_experiments(&ids);
+        assert_eq!((grants.len(), writer.grants_on_models().len()), (1, 2));
+        assert!(writer.allow_in(ResourceType::Run, &Key::new(ResourceType::Experiment, "1")));
+        assert!(writer.allow_on_dataset(Some("a"), Action::Update) && !writer.change_unread());
     }
 
     #[test]
@@ -202,6 +270,10 @@ mod tests {
         assert!(allows(ResourceType::Run, "1") && allows(ResourceType::Trace, "1"));
         assert!(!allows(ResourceType::Run, "2") && !allows(ResourceType::Run, "3"));
         assert!(!allows(ResourceType::ReviewQueue, "1") && !allows(ResourceType::Experiment, "1"));
+        let on_scorer = |pattern: &str, action| names.allow_on_scorer(pattern, action);
+        assert!(on_scorer("1/a", Action::Read) && on_scorer("1/a%2Fb", Action::Delete));
+        assert!(on_scorer("2/a", Action::Read) && !on_scorer("2/a", Action::Update));
+        assert!(!on_scorer("3/a", Action::Read) && !on_scorer("1", Action::Read) && !on_scorer("12/a", Action::Read));
         assert!(names.allow_to_change(ResourceType::Experiment, "gone"));
         assert!(!names.allow_to_change(ResourceType::Experiment, "b"));
         assert!(!names.allow_to_change(ResourceType::RegisteredModel, "a"));

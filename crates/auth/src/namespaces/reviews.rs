@@ -1,9 +1,14 @@
 //! Access reviews: the API server is asked with a caller's own token what the caller may do in a namespace
 //! (`SelfSubjectAccessReview`,
-//! <https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/>).
+//! <https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/>), or with
+//! the server's own about a user and its groups (`SubjectAccessReview`,
+//! <https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/subject-access-review-v1/>).
 //!
-//! Each answer is cached by token, namespace, resource and verb. Requests that need the same answer share one review. What
-//! is allowed on single resources is asked about the names that the caller's rules have (`names.rs`).
+//! Each answer is cached by caller, namespace, resource and verb. Requests that need the same answer share one review. What
+//! is allowed on single resources is asked about the names that the caller's rules have (`names.rs`). Kubernetes tells
+//! these to their owner only; the server is told those of another user by OpenShift (`SubjectRulesReview`,
+//! <https://docs.redhat.com/en/documentation/openshift_container_platform/4.19/html/authorization_apis/subjectrulesreview-authorization-openshift-io-v1>),
+//! and elsewhere by no API server: nothing is allowed by names then.
 
 use std::{
     sync::{
@@ -13,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferroflow_model::{Error, ErrorCode, Result, cache::Cache, permission::Action};
+use ferroflow_model::{Error, ErrorCode, Result, cache::Cache};
 use futures_util::future::try_join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -25,12 +30,14 @@ use super::{
     rights::{GROUP, Resource, Rights, Verb, Verbs},
 };
 use crate::{
-    caller::{BearerToken, Caller},
+    caller::{Caller, Credential, Subject},
     tokens::api_server::{ApiServer, MAX_ANSWER, message},
 };
 
-const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-const RULES: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+const API: &str = "authorization.k8s.io/v1";
+const OWN_ACCESS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const OWN_RULES: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+const ACCESS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// Maximum size of the rules of a caller in a namespace, in bytes.
 const MAX_RULES: usize = 4 * 1024 * 1024;
@@ -38,7 +45,7 @@ const MAX_RULES: usize = 4 * 1024 * 1024;
 /// Time for which a failure is cached, so that an API server that does not answer is not asked by every request.
 pub(super) const FAILURE_TIME: Duration = Duration::from_secs(1);
 
-/// Maximum number of cached pairs of token and namespace.
+/// Maximum number of cached pairs of caller and namespace.
 const CAPACITY: usize = 20_000;
 
 /// Maximum number of concurrent reviews, of all callers and of one list of workspaces, and how long one waits.
@@ -55,7 +62,7 @@ pub(super) struct Reviews {
     permits: Semaphore,
 }
 
-/// What is known about a token in a namespace.
+/// What is known about a caller in a namespace.
 struct Known {
     since: Instant,
     answers: [[OnceCell<Answer>; Verb::ALL.len()]; Resource::ALL.len()],
@@ -105,13 +112,13 @@ impl Reviews {
 
     /// The caller with its rights in a namespace; `None` if it has none.
     pub(super) async fn caller(&self, caller: &Arc<Caller>, namespace: &str) -> Result<Option<Arc<Caller>>> {
-        let token = caller.token().ok_or_else(no_token)?;
-        let known = self.known(token, namespace);
+        let credential = caller.credential().ok_or_else(no_token)?;
+        let known = self.known(credential, namespace);
         if let Some(there) = known.caller.get().filter(|there| there.user_id == caller.user_id) {
             return Ok(Some(Arc::clone(there)));
         }
-        let rights = self.rights(&known, token, namespace).await?;
-        let names = self.names(&known, token, namespace, rights).await?;
+        let rights = self.rights(&known, credential, namespace).await?;
+        let names = self.names(&known, credential, namespace, rights).await?;
         if rights.is_none() && names.is_empty() {
             return Ok(None);
         }
@@ -123,46 +130,46 @@ impl Reviews {
 
     /// In which namespaces the caller may read something, in their order.
     pub(super) async fn readable(&self, caller: &Caller, namespaces: &[&str]) -> Result<Vec<bool>> {
-        let token = caller.token().ok_or_else(no_token)?;
+        let credential = caller.credential().ok_or_else(no_token)?;
         // Who may read in all namespaces need not be asked about each.
-        if self.is_readable(token, "").await? {
+        if self.is_readable(credential, "").await? {
             return Ok(vec![true; namespaces.len()]);
         }
         let mut found = Vec::with_capacity(namespaces.len());
         for some in namespaces.chunks(MAX_OF_LIST) {
-            found.extend(try_join_all(some.iter().map(|namespace| self.is_readable(token, namespace))).await?);
+            found.extend(try_join_all(some.iter().map(|namespace| self.is_readable(credential, namespace))).await?);
         }
         Ok(found)
     }
 
-    async fn is_readable(&self, token: &BearerToken, namespace: &str) -> Result<bool> {
-        let known = self.known(token, namespace);
+    async fn is_readable(&self, caller: &Credential, namespace: &str) -> Result<bool> {
+        let known = self.known(caller, namespace);
         for resource in Resource::ALL {
-            if self.may_read(&known, token, namespace, resource).await? {
+            if self.may_read(&known, caller, namespace, resource).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn may_read(&self, known: &Known, token: &BearerToken, namespace: &str, resource: Resource) -> Result<bool> {
+    async fn may_read(&self, known: &Known, caller: &Credential, namespace: &str, resource: Resource) -> Result<bool> {
         for verb in [Verb::List, Verb::Get] {
-            if !self.answer(known, token, namespace, resource, verb).await? {
+            if !self.answer(known, caller, namespace, resource, verb).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn rights(&self, known: &Known, token: &BearerToken, namespace: &str) -> Result<Rights> {
+    async fn rights(&self, known: &Known, caller: &Credential, namespace: &str) -> Result<Rights> {
         let of = |resource| async move {
-            let ask = |verb| self.answer(known, token, namespace, resource, verb);
-            let read = try_join_all([Verb::List, Verb::Get].map(ask)).await?;
-            if read.contains(&false) {
-                return Ok(Verbs::default());
+            let ask = |verb| self.answer(known, caller, namespace, resource, verb);
+            let (list, get, update) = tokio::try_join!(ask(Verb::List), ask(Verb::Get), ask(Verb::Update))?;
+            if !(list && get) {
+                return Ok(Verbs { update, ..Verbs::default() });
             }
-            let others = try_join_all([Verb::Create, Verb::Update, Verb::Delete].map(ask)).await?;
-            Ok::<_, Error>(Verbs { read: true, create: others[0], update: others[1], delete: others[2] })
+            let (create, delete) = tokio::try_join!(ask(Verb::Create), ask(Verb::Delete))?;
+            Ok::<_, Error>(Verbs { read: true, create, update, delete })
         };
         let [experiments, models, datasets] = Resource::ALL.map(of);
         let (experiments, models, datasets) = tokio::try_join!(experiments, models, datasets)?;
@@ -170,50 +177,59 @@ impl Reviews {
     }
 
     /// What is allowed on single resources, beyond the rights on all of them.
-    async fn names(&self, known: &Known, token: &BearerToken, namespace: &str, rights: Rights) -> Result<Arc<Names>> {
-        let names = known.named.get_or_init(|| self.review_names(token, namespace, rights)).await;
+    async fn names(&self, known: &Known, caller: &Credential, namespace: &str, rights: Rights) -> Result<Arc<Names>> {
+        let names = known.named.get_or_init(|| self.review_names(caller, namespace, rights)).await;
         names.clone().map_err(|failure| {
             known.has_failed.store(true, Ordering::Relaxed);
             failure.into()
         })
     }
 
-    async fn review_names(&self, token: &BearerToken, namespace: &str, rights: Rights) -> Result<Arc<Names>, Failure> {
+    async fn review_names(&self, caller: &Credential, namespace: &str, rights: Rights) -> Result<Arc<Names>, Failure> {
         let is_wanted = |resource| !rights.of(resource).are_all();
         if !Resource::ALL.into_iter().any(is_wanted) {
             return Ok(Arc::default());
         }
-        let body = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectRulesReview",
-            "spec": {"namespace": namespace},
-        });
-        let mut answer = match self.send(RULES, token, &body, MAX_RULES).await {
-            Ok(answer) => answer,
-            // Without the rules there are no names.
-            Err(Failure::Forbidden) => return Ok(Arc::default()),
-            Err(failure) => return Err(failure),
-        };
-        let status = answer.get_mut("status").map(Value::take).unwrap_or_default();
+        let Some(status) = self.rules(caller, namespace).await? else { return Ok(Arc::default()) };
         let mentioned = names::mentioned(status, is_wanted).map_err(|reason| failed(&reason, Failure::Unavailable))?;
         let mut found = Vec::new();
         for some in mentioned.chunks(MAX_OF_LIST / 3) {
-            found.extend(try_join_all(some.iter().map(|of| self.review_name(token, namespace, rights, of))).await?);
+            found.extend(try_join_all(some.iter().map(|of| self.review_name(caller, namespace, rights, of))).await?);
         }
-        Ok(Arc::new(Names::new(found.into_iter().filter(|named: &Named| named.verbs.allow(Action::Read)).collect())))
+        let is_allowed_something = |named: &Named| named.verbs.read || named.verbs.update;
+        Ok(Arc::new(Names::new(found.into_iter().filter(is_allowed_something).collect())))
+    }
+
+    /// The status of a review of the caller's rules; `None` if it may not be asked for.
+    async fn rules(&self, caller: &Credential, namespace: &str) -> Result<Option<Value>, Failure> {
+        let (path, body) = match caller.subject() {
+            Subject::Token(_) => {
+                let spec = json!({"namespace": namespace});
+                (OWN_RULES.to_owned(), review_of(API, "SelfSubjectRulesReview", &spec))
+            }
+            Subject::User { name, groups } => {
+                let path = format!("/apis/authorization.openshift.io/v1/namespaces/{namespace}/subjectrulesreviews");
+                let spec = json!({"user": name, "groups": groups, "scopes": []});
+                (path, review_of("authorization.openshift.io/v1", "SubjectRulesReview", &spec))
+            }
+        };
+        match self.post(&path, caller, &body, MAX_RULES).await? {
+            (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => Ok(None),
+            answer => accepted(caller, answer).map(|mut value| value.get_mut("status").map(Value::take)),
+        }
     }
 
     /// What is allowed on the resource with a name.
     async fn review_name(
         &self,
-        token: &BearerToken,
+        caller: &Credential,
         namespace: &str,
         rights: Rights,
         (resource, name): &(Resource, Box<str>),
     ) -> Result<Named, Failure> {
         let all = rights.of(*resource);
         let ask = |is_allowed: bool, verb| async move {
-            if is_allowed { Ok(true) } else { self.review(token, namespace, *resource, verb, Some(&**name)).await }
+            if is_allowed { Ok(true) } else { self.review(caller, namespace, *resource, verb, Some(&**name)).await }
         };
         let (read, update, delete) =
             tokio::try_join!(ask(all.read, Verb::Get), ask(all.update, Verb::Update), ask(all.delete, Verb::Delete))?;
@@ -221,9 +237,9 @@ impl Reviews {
         Ok(Named { resource: *resource, name: name.clone(), verbs })
     }
 
-    /// What is known about a token in a namespace; nothing, if it is too old.
-    fn known(&self, token: &BearerToken, namespace: &str) -> Arc<Known> {
-        let key = (*token.digest(), Box::from(namespace));
+    /// What is known about a caller in a namespace; nothing, if it is too old.
+    fn known(&self, caller: &Credential, namespace: &str) -> Arc<Known> {
+        let key = (*caller.digest(), Box::from(namespace));
         if let Some(known) = self.known.get(&key).filter(|known| known.is_fresh(self.cache)) {
             return known;
         }
@@ -235,13 +251,13 @@ impl Reviews {
     async fn answer(
         &self,
         known: &Known,
-        token: &BearerToken,
+        caller: &Credential,
         namespace: &str,
         resource: Resource,
         verb: Verb,
     ) -> Result<bool> {
         let cell = &known.answers[resource as usize][verb as usize];
-        let answer = cell.get_or_init(|| self.review(token, namespace, resource, verb, None)).await;
+        let answer = cell.get_or_init(|| self.review(caller, namespace, resource, verb, None)).await;
         answer.map_err(|failure| {
             known.has_failed.store(true, Ordering::Relaxed);
             failure.into()
@@ -251,7 +267,7 @@ impl Reviews {
     /// Whether a verb is allowed on all resources of a kind, or on that with a name.
     async fn review(
         &self,
-        token: &BearerToken,
+        caller: &Credential,
         namespace: &str,
         resource: Resource,
         verb: Verb,
@@ -262,34 +278,58 @@ impl Reviews {
         if let Some(name) = name {
             attributes["name"] = name.into();
         }
-        let body = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        });
-        let answer = self.send(PATH, token, &body, MAX_ANSWER).await?;
+        let (path, body) = match caller.subject() {
+            Subject::Token(_) => {
+                (OWN_ACCESS, review_of(API, "SelfSubjectAccessReview", &json!({"resourceAttributes": attributes})))
+            }
+            Subject::User { name, groups } => {
+                let spec = json!({"user": name, "groups": groups, "resourceAttributes": attributes});
+                (ACCESS, review_of(API, "SubjectAccessReview", &spec))
+            }
+        };
+        let answer = accepted(caller, self.post(path, caller, &body, MAX_ANSWER).await?)?;
         let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
         allowed.ok_or_else(|| failed("the response does not say what is allowed", Failure::Unavailable))
     }
 
-    /// Creates a review.
-    async fn send(&self, path: &str, token: &BearerToken, body: &Value, max: usize) -> Result<Value, Failure> {
+    /// Creates a review, with the token of the caller or that of the server.
+    async fn post(
+        &self,
+        path: &str,
+        caller: &Credential,
+        body: &Value,
+        max: usize,
+    ) -> Result<(StatusCode, Value), Failure> {
         let Ok(Ok(_permit)) = tokio::time::timeout(WAIT, self.permits.acquire()).await else {
             return Err(Failure::Busy);
         };
-        match self.api.create(path, token.text(), body, max).await {
-            Ok((StatusCode::OK | StatusCode::CREATED, value)) => Ok(value),
-            Ok((status, value)) => {
-                let failure = match status {
-                    StatusCode::UNAUTHORIZED => Failure::Unauthenticated,
-                    StatusCode::FORBIDDEN => Failure::Forbidden,
-                    _ => Failure::Unavailable,
-                };
-                Err(failed(&format!("it answered {status}: {}", message(&value)), failure))
+        let answer = async {
+            match caller.subject() {
+                Subject::Token(token) => self.api.create(path, token, body, max).await,
+                Subject::User { .. } => self.api.create(path, &self.api.own_token().await?, body, max).await,
             }
-            Err(reason) => Err(failed(&reason, Failure::Unavailable)),
-        }
+        };
+        answer.await.map_err(|reason| failed(&reason, Failure::Unavailable))
     }
+}
+
+fn review_of(api: &str, kind: &str, spec: &Value) -> Value {
+    json!({"apiVersion": api, "kind": kind, "spec": spec})
+}
+
+/// The review that was created.
+fn accepted(caller: &Credential, (status, value): (StatusCode, Value)) -> Result<Value, Failure> {
+    let (failure, hint) = match (caller.subject(), status) {
+        (_, StatusCode::OK | StatusCode::CREATED) => return Ok(value),
+        (Subject::Token(_), StatusCode::UNAUTHORIZED) => (Failure::Unauthenticated, ""),
+        (Subject::Token(_), StatusCode::FORBIDDEN) => (Failure::Forbidden, ""),
+        // The server's own token is at fault, not the caller.
+        (Subject::User { .. }, StatusCode::FORBIDDEN) => {
+            (Failure::Unavailable, " (the server's account needs create on subjectaccessreviews)")
+        }
+        _ => (Failure::Unavailable, ""),
+    };
+    Err(failed(&format!("it answered {status}: {}{hint}", message(&value)), failure))
 }
 
 fn failed(reason: &str, failure: Failure) -> Failure {

@@ -70,6 +70,16 @@ impl Verbs {
         self.read && self.update && self.delete
     }
 
+    /// Whether changes are allowed, and reading is not.
+    pub(super) fn change_unread(self) -> bool {
+        self.update && !self.read
+    }
+
+    /// These, with the right to read what may be changed. Nothing must be shown by it.
+    pub(super) fn as_writer(self) -> Self {
+        Self { read: self.read || self.update, ..self }
+    }
+
     /// Whether they allow an action.
     pub(super) fn allow(self, action: Action) -> bool {
         self.read
@@ -120,9 +130,29 @@ pub(super) const OF_EXPERIMENTS: [ResourceType; 6] = [
 pub(super) const OF_MODELS: [ResourceType; 2] = [ResourceType::RegisteredModelVersion, ResourceType::PromptVersion];
 
 impl Rights {
-    /// Whether nothing can be read.
-    pub(crate) fn is_none(self) -> bool {
-        !self.experiments.read && !self.models.read && !self.datasets.read
+    fn all(self) -> [Verbs; 3] {
+        [self.experiments, self.models, self.datasets]
+    }
+
+    /// Whether nothing can be read or changed.
+    pub(super) fn is_none(self) -> bool {
+        !self.read_some() && !self.change_unread()
+    }
+
+    /// Whether something can be read.
+    pub(crate) fn read_some(self) -> bool {
+        self.all().into_iter().any(|verbs| verbs.read)
+    }
+
+    /// Whether something can be changed that cannot be read.
+    pub(crate) fn change_unread(self) -> bool {
+        self.all().into_iter().any(Verbs::change_unread)
+    }
+
+    /// These, with the right to read what may be changed ([`Verbs::as_writer`]).
+    pub(crate) fn as_writer(self) -> Self {
+        let [experiments, models, datasets] = self.all().map(Verbs::as_writer);
+        Self { experiments, models, datasets }
     }
 
     /// What is allowed on all resources of a kind.
@@ -217,6 +247,22 @@ mod tests {
             let found = verbs(text);
             assert_eq!((found.level(), found.level_of_children()), (level, children), "{text}");
         }
+    }
+
+    #[test]
+    fn who_may_only_change_has_no_rights_but_as_a_writer() {
+        let rights = Rights { experiments: verbs("update"), models: verbs("get list"), datasets: verbs("get") };
+        assert!(!rights.is_none() && rights.read_some() && rights.change_unread());
+        assert_eq!(rights.experiments.level(), Permission::NoPermissions);
+        let writer = rights.as_writer();
+        assert_eq!((writer.experiments.level(), writer.models.level()), (Permission::Edit, Permission::Read));
+        assert_eq!(writer.datasets.level(), Permission::NoPermissions);
+        assert!(!writer.change_unread() && !writer.creates_experiments());
+        let none = Rights { experiments: verbs("get create delete"), ..Rights::default() };
+        assert!(none.is_none() && !none.change_unread() && none.as_writer() == none);
+        // One verb of the two to read is none.
+        let half = Rights { models: verbs("list update"), ..Rights::default() };
+        assert!(half.change_unread() && !half.read_some());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(crate) async fn json(request: RequestBuilder) -> Result<(StatusCode, Value),
     json_of_size(request, MAX_RESPONSE).await
 }
 
-/// [`json`] with another maximum size of the response, in bytes.
+/// [`json`] with another maximum size of the response, in bytes. The body of an error need not be JSON, and is `null` then.
 ///
 /// # Errors
 /// The reason, for a log.
@@ -79,6 +79,9 @@ pub(crate) async fn json_of_size(request: RequestBuilder, max: usize) -> Result<
         }
         body.extend_from_slice(&chunk);
     }
-    let value = serde_json::from_slice(&body).map_err(|_| format!("the response ({status}) is not JSON"))?;
-    Ok((status, value))
+    match serde_json::from_slice(&body) {
+        Ok(value) => Ok((status, value)),
+        Err(_) if status.is_client_error() => Ok((status, Value::Null)),
+        Err(_) => Err(format!("the response ({status}) is not JSON")),
+    }
 }

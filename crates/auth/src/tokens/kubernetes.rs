@@ -4,7 +4,7 @@
 //! <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>). Where workspaces are
 //! namespaces, every token of the cluster is accepted, and is asked whose it is (`SelfSubjectReview`,
 //! <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/self-subject-review-v1/>), which takes no
-//! permission of the server.
+//! permission of the server; or a proxy has done that, and no token is accepted.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{ini::Section, namespaces::NamespacesConfig};
 
-const KEYS: &[&str] = &[
+/// The keys, beside those of [`NamespacesConfig::keys`].
+const KEYS: [&str; 9] = [
     "api_server",
     "token_file",
     "ca_file",
@@ -32,10 +33,6 @@ const KEYS: &[&str] = &[
     "group_workspace_roles",
     "admin_group",
     "cache_seconds",
-    "workspaces",
-    "workspace_selector",
-    "default_workspace",
-    "workspace_cache_seconds",
 ];
 
 /// The prefix of usernames of service accounts.
@@ -65,7 +62,8 @@ pub struct KubernetesConfig {
 
 impl KubernetesConfig {
     pub(crate) fn parse(section: &Section, environment: &Environment) -> Result<Self, String> {
-        section.check_keys(KEYS).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
+        let keys: Vec<&str> = KEYS.into_iter().chain(NamespacesConfig::keys()).collect();
+        section.check_keys(&keys).map_err(|key| format!("[kubernetes] has an unknown key '{key}'"))?;
         let api_server = ApiServerConfig::parse(section, environment)?;
         let workspaces = NamespacesConfig::parse(section, environment)?;
         let mut namespaces = words(section, "namespaces")?;
@@ -148,6 +146,10 @@ impl Kubernetes {
 
     /// Verifies a token.
     pub(crate) async fn identify(&self, token: &str) -> Result<TokenCheck> {
+        if self.config.workspaces.as_ref().is_some_and(|workspaces| workspaces.remote.is_some()) {
+            let reason = "authorization_mode = subject_access_review: the proxy takes tokens, not the server".into();
+            return Ok(TokenCheck::Refused { reason, keep: Duration::ZERO });
+        }
         let Ok(Ok(_permit)) = tokio::time::timeout(REVIEW_WAIT, self.reviews.acquire()).await else {
             return Err(Error::busy("Too many tokens are being checked. Try again later."));
         };
@@ -163,6 +165,14 @@ impl Kubernetes {
             Ok(user) => TokenCheck::Accepted(user, self.config.cache),
             Err(reason) => TokenCheck::Refused { reason, keep: REFUSED_TIME },
         })
+    }
+
+    /// The user whom a trusted proxy has authenticated.
+    pub(crate) fn vouched(&self, username: &str, groups: Vec<String>) -> TokenCheck {
+        match self.member(Account { username: username.to_owned(), groups }) {
+            Ok(user) => TokenCheck::Accepted(user, self.config.cache),
+            Err(reason) => TokenCheck::Refused { reason, keep: REFUSED_TIME },
+        }
     }
 
     async fn review(&self, token: &str) -> Result<Status, String> {

@@ -194,8 +194,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "ENTRIES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10000))]
     pub(crate) secrets_cache_max_size: u32,
 
-    /// The database with the table of workspaces, if it is not the backend store; with --artifacts-only it is that of the
-    /// tracking server
+    /// The database with the table of workspaces, or the tracking server (https://…) whose workspaces they are, if it is not
+    /// the backend store; with --artifacts-only it is the database of the tracking server
     #[arg(long, env = "MLFLOW_WORKSPACE_STORE_URI", value_name = "URI", hide_env_values = true)]
     pub(crate) workspace_store_uri: Option<String>,
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use ferroflow_auth::{Auth, AuthConfig, SignupKey, Tokens};
 use ferroflow_model::Environment;
-use ferroflow_server::{Access, Audit};
+use ferroflow_server::{Access, Audit, TrustedProxies};
 use ferroflow_store::{
     Store, UserStore,
     db::{BackendUri, DbOptions},
@@ -39,6 +39,21 @@ pub(crate) fn settings(app_name: Option<&str>, environment: &Environment) -> Res
     let config = AuthConfig::from_environment(environment)?;
     let tokens = Tokens::open(&config, secret)?;
     Ok(Some((config, SignupKey::new(secret), tokens)))
+}
+
+/// Refuses headers that name callers, unless they are those of proxies that the operator trusts.
+///
+/// # Errors
+/// No proxy is trusted, or every client is.
+pub(crate) fn check_proxies(settings: Option<&Settings>, proxies: &TrustedProxies) -> Result<()> {
+    let names_callers = settings.is_some_and(|(config, ..)| config.trusts_remote_headers());
+    if names_callers && (proxies.are_none() || proxies.are_all()) {
+        bail!(
+            "authorization_mode = subject_access_review in [kubernetes] needs --trusted-proxies with the addresses of the \
+             proxies that name the callers, and of nothing else: a client at one of them can be anyone"
+        );
+    }
+    Ok(())
 }
 
 /// Opens the users database and creates the first admin.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use ferroflow_model::Environment;
+use ferroflow_server::RemoteWorkspaces;
 use ferroflow_store::db::BackendUri;
 
 use super::ServerArgs;
@@ -35,6 +36,15 @@ pub(crate) fn check(args: &ServerArgs) -> Result<()> {
         bail!(
             "--artifacts-only with --enable-workspaces needs --workspace-store-uri: the database of the tracking server, \
              which has the workspaces"
+        );
+    }
+    if args.artifacts_only
+        && args.has_workspaces()
+        && args.workspace_store_uri.as_deref().is_some_and(RemoteWorkspaces::is_server)
+    {
+        bail!(
+            "--artifacts-only with --enable-workspaces needs the database of the tracking server as --workspace-store-uri, \
+             not the server: it has the locations of experiments"
         );
     }
     if args.artifacts_only && args.trace_archival_config.is_some() {
@@ -84,6 +94,17 @@ pub(crate) fn workspace_store(
     }
     match &args.workspace_store_uri {
         Some(uri) if args.has_workspaces() => workspace_store::other(uri, backend, environment),
+        _ => Ok(None),
+    }
+}
+
+/// The server with the workspaces, if it is another one.
+///
+/// # Errors
+/// The URL is not valid.
+pub(crate) fn remote_workspaces(args: &ServerArgs, environment: &Environment) -> Result<Option<RemoteWorkspaces>> {
+    match &args.workspace_store_uri {
+        Some(uri) if args.has_workspaces() => workspace_store::server(uri, environment),
         _ => Ok(None),
     }
 }

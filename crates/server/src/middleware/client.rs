@@ -36,6 +36,23 @@ impl TrustedProxies {
         texts.into_iter().map(str::trim).filter(|text| !text.is_empty()).map(parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of the networks has all addresses of IPv4 or IPv6, so that every client is a trusted proxy.
+    #[must_use]
+    pub fn are_all(&self) -> bool {
+        self.0.iter().any(|network| network.prefix_len() == 0)
+    }
+
+    /// Whether a trusted proxy has sent a request: it is the peer of the connection.
+    pub(crate) fn sent(&self, extensions: &Extensions) -> bool {
+        extensions.get::<Peer>().is_some_and(|peer| self.has(peer.0.ip().to_canonical()))
+    }
+
     fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -201,6 +218,8 @@ mod tests {
         for wrong in ["10.0.0.0/33", "10.*", "proxy.example", "fd00::/8x"] {
             assert!(TrustedProxies::parse([wrong]).unwrap_err().contains(wrong));
         }
-        assert!(TrustedProxies::parse(["", " "]).unwrap().0.is_empty());
+        assert!(TrustedProxies::parse(["", " "]).unwrap().are_none());
+        let are_all = |text| TrustedProxies::parse([text]).unwrap().are_all();
+        assert!(are_all("0.0.0.0/0") && are_all("::/0") && !are_all("10.0.0.0/8"));
     }
 }

@@ -1,10 +1,11 @@
-//! Identifies the caller of a request: by user name and password, by a bearer token, or by a browser's session cookie.
+//! Identifies the caller of a request: by user name and password, by a bearer token, by a browser's session cookie, or by
+//! the headers of a trusted proxy.
 
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ferroflow_auth::Caller;
+use ferroflow_auth::{Caller, Namespaces};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
 use super::authenticate::client;
@@ -37,15 +38,24 @@ pub(crate) async fn identify(app: &App, access: &Access, request: &Parts) -> Res
     let unidentified = |response: Response| Box::new((response, None));
     let failed = |error| unidentified(ApiError(error).into_response());
     let headers = &request.headers;
-    if let Some(token) = forwarded_token(access, headers) {
-        let caller = access.auth.authenticate_token(token).await.map_err(failed)?;
+    // The proxy adds a token or a name because of a cookie of its own.
+    let of_proxy = |caller: Option<Arc<Caller>>| -> Result<Arc<Caller>, Refusal> {
         let caller = caller.ok_or_else(|| unidentified(unauthenticated_with(BAD_TOKEN)))?;
-        // The proxy adds the token because of a cookie of its own.
         let is_of_browser = ["sec-fetch-site", "origin"].iter().any(|name| headers.contains_key(*name));
         if is_of_browser && !is_same_origin(&request.method, headers) {
             return Err(Box::new(((StatusCode::FORBIDDEN, CROSS_SITE).into_response(), Some(caller))));
         }
-        return Ok(caller);
+        Ok(caller)
+    };
+    match vouched(app, access, request) {
+        Vouched::User(name, groups) => {
+            return of_proxy(access.auth.authenticate_vouched(name, groups).await.map_err(failed)?);
+        }
+        Vouched::Ambiguous => return of_proxy(None),
+        Vouched::No => {}
+    }
+    if let Some(token) = forwarded_token(access, headers) {
+        return of_proxy(access.auth.authenticate_token(token).await.map_err(failed)?);
     }
     let Some(authorization) = headers.get(header::AUTHORIZATION) else {
         return identify_session(app, access, request).await;
@@ -98,9 +108,40 @@ fn redirect_to_login(app: &App, request: &Parts) -> Response {
     redirect(&format!("{}/oidc/login?{query}", app.config.base()), [])
 }
 
+/// What a trusted proxy says of the caller.
+enum Vouched<'a> {
+    /// Nothing, or no such proxy has sent the request.
+    No,
+    /// Several things, or that there is no name.
+    Ambiguous,
+    /// The name and the groups of the user whom it has authenticated.
+    User(&'a str, Vec<String>),
+}
+
+/// What a trusted proxy says of the caller, where proxies name callers.
+fn vouched<'a>(app: &App, access: &Access, request: &'a Parts) -> Vouched<'a> {
+    let Some(remote) = access.auth.namespaces().and_then(Namespaces::remote_headers) else { return Vouched::No };
+    if !app.config.trusted_proxies.sent(&request.extensions) || !request.headers.contains_key(&remote.user) {
+        // Of anyone else these headers say nothing.
+        return Vouched::No;
+    }
+    // A proxy replaces what its client has sent: with two of a kind, one would be the client's.
+    let one = |name: &str| {
+        let mut values = request.headers.get_all(name).iter();
+        let text = values.next().map_or(Some(""), |value| std::str::from_utf8(value.as_bytes()).ok())?;
+        values.next().is_none().then_some(text.trim())
+    };
+    match (one(&remote.user), one(&remote.groups)) {
+        (Some(name), Some(groups)) if !name.is_empty() => Vouched::User(name, remote.groups(groups)),
+        _ => Vouched::Ambiguous,
+    }
+}
+
 /// The token that a proxy has passed on, where callers have tokens of a cluster, and send none themselves.
 fn forwarded_token<'a>(access: &Access, headers: &'a HeaderMap) -> Option<&'a str> {
-    access.auth.namespaces()?;
+    if access.auth.namespaces()?.remote_headers().is_some() {
+        return None;
+    }
     let forwarded = headers.get(FORWARDED_TOKEN)?;
     if headers.get(header::AUTHORIZATION).is_some_and(|authorization| bearer(authorization).is_some()) {
         return None;

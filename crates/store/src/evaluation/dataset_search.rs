@@ -33,6 +33,8 @@ pub struct DatasetSearch {
     pub order_by: Vec<String>,
     /// Page token; `None` for the first page.
     pub page_token: Option<String>,
+    /// The names of the only datasets that may be found; `None` for all.
+    pub names: Option<Vec<String>>,
 }
 
 impl Scoped<'_> {
@@ -63,6 +65,10 @@ impl Scoped<'_> {
                  AND {} AND source_type = 'evaluation_dataset')",
                 dialect.any("destination_id", &place)
             ));
+        }
+        if let Some(names) = &search.names {
+            let place = select.bind(names.as_slice());
+            select.filter(dialect.any("d.name", &place));
         }
         for (index, condition) in conditions.iter().enumerate() {
             let condition = condition_sql(&mut select, dialect, condition, Approach::Drive.after(index));

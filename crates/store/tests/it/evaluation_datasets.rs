@@ -215,7 +215,7 @@ async fn datasets_are_searched_by_experiment_attributes_and_tags(store: &Store) 
         filter: filter.to_owned(),
         max_results: 2,
         order_by: vec!["name".to_owned()],
-        page_token: None,
+        ..DatasetSearch::default()
     };
     let all = async |mut search: DatasetSearch| {
         let mut names = Vec::new();
@@ -235,6 +235,11 @@ async fn datasets_are_searched_by_experiment_attributes_and_tags(store: &Store) 
     assert_eq!(all(search(&[], "created_by = 'ann' AND name IN ('set 1', 'set 6')")).await, "16");
     assert_eq!(all(search(&[], "created_time < 5")).await, "");
     assert_eq!(all(search(&["77"], "")).await, "");
+    // Those that a caller may read, by their names.
+    let named = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let of = |names| DatasetSearch { names: named(names), ..search(&["0"], "") };
+    assert_eq!(all(of(&["set 0", "set 2", "set 3", "set 6"])).await, "023");
+    assert_eq!(all(of(&[])).await, "");
     let (newest, _) =
         here.search_datasets_of(DatasetSearch { max_results: 100, ..DatasetSearch::default() }).await.unwrap();
     let times: Vec<i64> = newest.iter().map(|dataset| dataset.created_time.unwrap()).collect();

@@ -28,8 +28,8 @@ impl Rules<'_> {
 
     /// The datasets of the experiments that a request names.
     pub(super) fn dataset_search(&self, action: Action) -> Option<Vec<Requirement>> {
-        // A search has no way to leave out datasets by their names.
-        let may = self.cluster_caller().is_none_or(|caller| caller.may_on_all_datasets(action));
+        // The search leaves out datasets that may not be read.
+        let may = self.cluster_caller().is_none_or(|caller| caller.may_on_dataset(None, action));
         if may { self.named_experiments(action) } else { None }
     }
 

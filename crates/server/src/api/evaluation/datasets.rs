@@ -39,6 +39,7 @@ pub(crate) async fn search(cx: Cx, req: SearchEvaluationDatasets) -> Result<Sear
         experiment_ids: req.experiment_ids,
         order_by: req.order_by,
         page_token: req.page_token,
+        names: cx.caller.as_ref().and_then(|caller| caller.readable_datasets()),
     };
     let (datasets, next_page_token) = cx.store().search_datasets_of(search).await?;
     Ok(SearchEvaluationDatasetsResponse { datasets, next_page_token })
@@ -55,6 +56,10 @@ pub(crate) async fn delete_tag(cx: Cx, _: DeleteDatasetTag) -> Result<DeleteData
 pub(crate) async fn upsert_records(cx: Cx, req: UpsertDatasetRecords) -> Result<UpsertDatasetRecordsResponse> {
     let records = parse(req.records.unwrap_or_default()).await?;
     let (inserted, updated) = cx.store().upsert_dataset_records(cx.path("dataset_id"), &records).await?;
+    if cx.is_blind() {
+        // The numbers tell which records were there.
+        return Ok(empty());
+    }
     Ok(UpsertDatasetRecordsResponse {
         inserted_count: i32::try_from(inserted).ok(),
         updated_count: i32::try_from(updated).ok(),

@@ -52,6 +52,7 @@ impl Document for Generate {
 }
 
 pub(crate) async fn generate(cx: Cx, request: Generate) -> Result<Value> {
+    cx.follow_artifact_root().await?;
     let generated = cx.store().generate_demo(request.features.as_deref()).await?;
     // The experiment may be new.
     cx.invalidate_owners().await;

@@ -23,7 +23,10 @@ pub(crate) async fn list(cx: Cx, _: ListWorkspaces) -> Result<ListWorkspacesResp
         let workspaces = namespaces.visible(caller).await?.into_iter().map(record).collect();
         return Ok(ListWorkspacesResponse { workspaces });
     }
-    let all = cx.app.store.workspaces().list_workspaces().await?;
+    let all = match cx.app.remote_workspaces() {
+        Some(remote) => remote.list().await?,
+        None => cx.app.store.workspaces().list_workspaces().await?,
+    };
     Ok(ListWorkspacesResponse { workspaces: cx.listed(all).await? })
 }
 
@@ -37,7 +40,10 @@ pub(crate) async fn create(cx: Cx, req: CreateWorkspace) -> Result<Response> {
         values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), req.trace_archival_config.as_ref())?;
     cx.check_workspaces_may_change("creation is")?;
     cx.before_workspace_is_created(name).await?;
-    let workspace = Some(cx.app.store.workspaces().create_workspace(name, &values).await?);
+    let workspace = Some(match cx.app.remote_workspaces() {
+        Some(remote) => remote.create(&cx.app, name, &values).await?,
+        None => cx.app.store.workspaces().create_workspace(name, &values).await?,
+    });
     cx.after_workspace_was_created(name).await;
     let mut response = rpc::json(&CreateWorkspaceResponse { workspace })?;
     *response.status_mut() = StatusCode::CREATED;
@@ -49,7 +55,11 @@ pub(crate) async fn get(cx: Cx, _: GetWorkspace) -> Result<GetWorkspaceResponse>
     if let Some((namespaces, caller)) = cx.namespaces() {
         return Ok(GetWorkspaceResponse { workspace: Some(record(namespaces.get(caller, name).await?)) });
     }
-    Ok(GetWorkspaceResponse { workspace: Some(cx.app.store.workspaces().get_workspace_record(name).await?) })
+    let workspace = match cx.app.remote_workspaces() {
+        Some(remote) => remote.get(name).await?,
+        None => cx.app.store.workspaces().get_workspace_record(name).await?,
+    };
+    Ok(GetWorkspaceResponse { workspace: Some(workspace) })
 }
 
 pub(crate) async fn update(cx: Cx, req: UpdateWorkspace) -> Result<UpdateWorkspaceResponse> {
@@ -61,7 +71,11 @@ pub(crate) async fn update(cx: Cx, req: UpdateWorkspace) -> Result<UpdateWorkspa
     }
     let values = values(&cx, req.description.as_ref(), req.default_artifact_root.as_ref(), archival)?;
     cx.check_workspaces_may_change("updates are")?;
-    Ok(UpdateWorkspaceResponse { workspace: Some(cx.app.store.workspaces().update_workspace(name, &values).await?) })
+    let workspace = match cx.app.remote_workspaces() {
+        Some(remote) => remote.update(name, &values).await?,
+        None => cx.app.store.workspaces().update_workspace(name, &values).await?,
+    };
+    Ok(UpdateWorkspaceResponse { workspace: Some(workspace) })
 }
 
 pub(crate) async fn delete(cx: Cx, _: DeleteWorkspace) -> Result<Response> {
@@ -81,7 +95,13 @@ pub(crate) async fn delete(cx: Cx, _: DeleteWorkspace) -> Result<Response> {
         }
     };
     cx.check_workspaces_may_change("deletion is")?;
-    cx.with_roles_of_workspace(name, cx.app.store.workspaces().delete_workspace(name, mode)).await?;
+    let deletion = async {
+        match cx.app.remote_workspaces() {
+            Some(remote) => remote.delete(&cx.app, name, mode).await,
+            None => cx.app.store.workspaces().delete_workspace(name, mode).await,
+        }
+    };
+    cx.with_roles_of_workspace(name, deletion).await?;
     cx.invalidate_owners().await;
     Ok((StatusCode::NO_CONTENT, Body::empty()).into_response())
 }
@@ -116,7 +136,7 @@ fn values(
 }
 
 /// A URI or an absolute path: clients would resolve a relative one against their own working directory.
-fn artifact_root(cx: &Cx, root: &str) -> Result<String> {
+pub(crate) fn artifact_root(cx: &Cx, root: &str) -> Result<String> {
     let root = python::strip(root);
     if root.is_empty() {
         return Ok(String::new());

@@ -30,6 +30,7 @@ pub(crate) async fn create(cx: Cx, req: CreateExperiment) -> Result<CreateExperi
             Some(resolve_if_local(location)?)
         }
     };
+    cx.follow_artifact_root().await?;
     let id = cx.store().create_experiment(req.name(), location, req.tags.clone()).await?;
     cx.invalidate_owners().await;
     cx.grant_to_creator(ResourceType::Experiment, &id).await?;

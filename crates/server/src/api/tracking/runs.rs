@@ -40,7 +40,7 @@ pub(crate) async fn get(cx: Cx, req: GetRun) -> Result<GetRunResponse> {
 pub(crate) async fn update(cx: Cx, req: UpdateRun) -> Result<UpdateRunResponse> {
     let run_id = id(req.run_id(), req.run_uuid());
     let run_info = cx.store().update_run(run_id, req.status, req.end_time, req.run_name.clone()).await?;
-    Ok(UpdateRunResponse { run_info: Some(run_info) })
+    Ok(UpdateRunResponse { run_info: (!cx.is_blind()).then_some(run_info) })
 }
 
 pub(crate) async fn delete(cx: Cx, req: DeleteRun) -> Result<DeleteRunResponse> {
