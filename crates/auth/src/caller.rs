@@ -46,10 +46,19 @@ pub struct Caller {
     namespace: Option<Rights>,
     /// What the cluster allows there on single resources.
     names: Arc<Names>,
-    /// The caller of calls that show nothing, if the cluster allows changes of something that the caller may not read.
-    writer: Option<Arc<Caller>>,
-    /// Whether this is such a `writer`.
-    is_blind: bool,
+    /// What the cluster allows to change, but not to read.
+    writing: Writing,
+}
+
+/// How a caller may change what it may not read.
+#[derive(Debug, Clone)]
+enum Writing {
+    /// Not at all.
+    AsRead,
+    /// By calls that show nothing, which are those of another caller.
+    By(Arc<Caller>),
+    /// This is the caller of such calls.
+    Blind,
 }
 
 /// What is allowed without a grant.
@@ -118,8 +127,7 @@ impl Caller {
             credential: None,
             namespace: None,
             names: Arc::default(),
-            writer: None,
-            is_blind: false,
+            writing: Writing::AsRead,
         }
     }
 
@@ -144,8 +152,7 @@ impl Caller {
             credential: None,
             namespace: None,
             names: Arc::default(),
-            writer: None,
-            is_blind: false,
+            writing: Writing::AsRead,
         })
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ferroflow_model::permission::{Action, Permission, ResourceType};
 
-use super::{Caller, Credential};
+use super::{Caller, Credential, Writing};
 use crate::{
     namespaces::{Names, Rights},
     requirement::Requirement,
@@ -28,11 +28,13 @@ impl Caller {
 
     /// The caller in a namespace, with what the cluster allows there and nothing else.
     pub(crate) fn in_namespace(&self, namespace: &str, rights: Rights, names: Arc<Names>) -> Self {
-        let writer = (rights.change_unread() || names.change_unread()).then(|| {
+        let writing = if rights.change_unread() || names.change_unread() {
             let (rights, names) = (rights.as_writer(), Arc::new(names.as_writer()));
-            Arc::new(Self { is_blind: true, ..self.with_rights(namespace, rights, names) })
-        });
-        Self { writer, ..self.with_rights(namespace, rights, names) }
+            Writing::By(Arc::new(Self { writing: Writing::Blind, ..self.with_rights(namespace, rights, names) }))
+        } else {
+            Writing::AsRead
+        };
+        Self { writing, ..self.with_rights(namespace, rights, names) }
     }
 
     fn with_rights(&self, namespace: &str, rights: Rights, names: Arc<Names>) -> Self {
@@ -54,8 +56,7 @@ impl Caller {
             credential: self.credential.clone(),
             namespace: Some(rights),
             names,
-            writer: None,
-            is_blind: false,
+            writing: Writing::AsRead,
         }
     }
 
@@ -63,13 +64,16 @@ impl Caller {
     /// without the right to read it. `None` if there is no such thing. It must not reach any other call.
     #[must_use]
     pub fn writer(&self) -> Option<&Arc<Self>> {
-        self.writer.as_ref()
+        match &self.writing {
+            Writing::By(writer) => Some(writer),
+            Writing::AsRead | Writing::Blind => None,
+        }
     }
 
     /// Whether the caller is a [`Caller::writer`], who must be shown nothing of what is stored.
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        self.is_blind
+        matches!(self.writing, Writing::Blind)
     }
 
     /// Whether the caller may read something in its namespace.
@@ -93,8 +97,11 @@ impl Caller {
     #[must_use]
     pub fn with_experiments(&self, ids: &[(String, String)]) -> Self {
         let (names, on_experiments) = self.names.with_experiments(ids);
-        let writer = self.writer.as_ref().map(|writer| Arc::new(writer.with_experiments(ids)));
-        let mut there = Self { names: Arc::new(names), writer, ..self.clone() };
+        let writing = match &self.writing {
+            Writing::By(writer) => Writing::By(Arc::new(writer.with_experiments(ids))),
+            other => other.clone(),
+        };
+        let mut there = Self { names: Arc::new(names), writing, ..self.clone() };
         there.grants.extend(on_experiments);
         there
     }

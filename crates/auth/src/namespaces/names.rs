@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn what_may_only_be_changed_is_not_read() {
-        let named = |resource, verbs| Named { resource, name: "a".into(), verbs };
+        let on = |resource, verbs| Named { resource, name: "a".into(), verbs };
         let update = Verbs { update: true, ..Verbs::default() };
         let names = Names::new(vec![
-            named(Resource::Experiments, update),
-            named(Resource::Models, update),
-            named(Resource::Datasets, update),
+            on(Resource::Experiments, update),
+            on(Resource::Models, update),
+            on(Resource::Datasets, update),
         ]);
         assert!(!names.is_empty() && !names.read_some() && names.change_unread());
         let ids = [("a".to_owned(), "1".to_owned())];
