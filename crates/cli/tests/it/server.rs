@@ -253,10 +253,7 @@ fn what_can_not_be_served_is_one_line_without_the_password() {
         (&["--static-prefix", "x"], "must begin with"),
         (&["--artifacts-destination", "hdfs://host/path"], "not supported"),
         (&["--host", &unknown], "is not known"),
-        (
-            &["--enable-workspaces", "--workspace-store-uri", "http://u:hunter2@h", "--port", "0"],
-            "does not name a database",
-        ),
+        (&["--enable-workspaces", "--workspace-store-uri", "http://u:hunter2@h", "--port", "0"], "it has credentials"),
         (&["--enable-workspaces", "--default-artifact-root", "s3://bucket/workspaces", "--port", "0"], "reserved"),
         (&["--enable-workspaces", "--artifacts-only"], "needs --workspace-store-uri"),
     ];
