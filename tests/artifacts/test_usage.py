@@ -43,7 +43,7 @@ def test_every_command_about_a_growing_database_works(dialect, moto, tmp_path):
     # Its runs, points, params and tags: a run has its name as a tag.
     numbers = r" +2 +10 +0 +2 +0 +0 "
     of_run = r" +\S+ +0 +5 +1 +0 +1 "
-    for line in ("default" + numbers, "all" + numbers, "0 +Default" + numbers, kept + of_run, deleted + of_run, "metrics +10 ",
+    for line in ("default" + numbers, "all" + numbers, "0 +Default" + numbers, kept + of_run, deleted + of_run,
                  r"ferroflow gc +1 +5 +0 +1 +0 +0 ", r"ferroflow gc --older-than 30d +0 +0 +0 +0 +0 +0 "):
         assert re.search(f"^{line}", said[0], re.MULTILINE), f"{line}\n{said[0]}"
     assert "ferroflow gc --older-than 90d" in said[1]
