@@ -224,7 +224,8 @@ def test_who_may_not_read_reads_nothing(guarded, cluster, story):  # noqa: F811
     ):
         found = writer.send("POST", f"{API}/{path}", "team-a", body=body)
         assert (found.status_code, found.json()) == (200, {}), (path, found.text)
-    assert writer.must("POST", f"{API3}/traces/search", "team-a", body={"locations": [start(experiment, "")["trace"]["trace_info"]["trace_location"]]}) == {}
+    location = start(experiment, "")["trace"]["trace_info"]["trace_location"]
+    assert writer.send("POST", f"{API3}/traces/search", "team-a", body={"locations": [location]}).status_code == 403
     query = 'query { mlflowGetRun(input: {runId: "%s"}) { run { data { tags { key value } } } } }' % run
     assert SECRET not in writer.send("POST", "/graphql", "team-a", body={"query": query}).text
 
