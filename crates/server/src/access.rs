@@ -38,7 +38,7 @@ pub(crate) use self::{
     refs::Refs,
     rules::canonical_id,
     sharing::{RoleVisibility, Sharing, grant_key, is_there, legacy_pattern, managed_workspaces},
-    writers::{admit, answer},
+    writers::{answer, writer},
 };
 use self::{logins::RecentLogins, owners::ArtifactOwners, run_experiments::RunExperiments};
 use crate::{app::Cx, params::Params, session::Cookies, workspace::namespaces::no_workspace_named};

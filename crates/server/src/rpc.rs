@@ -126,8 +126,11 @@ pub(crate) async fn call(app: Arc<App>, needs: Needs, size: RequestSize, request
             // `_permit` holds the memory until the response is ready.
             let (message, _permit) = parse(&cx, &parts, body, size, parser).await?;
             subject = access::subject(&cx, needs, &parts.method, || message.refs(&cx));
-            let writer = access::admit(&cx, needs, || message.refs(&cx)).await?;
-            access::answer(writer, cx, |cx| message.respond(cx)).await
+            if access::check(&cx, needs, || message.refs(&cx)).await? {
+                return message.respond(cx).await;
+            }
+            let writer = Box::pin(access::writer(&cx, needs, || message.refs(&cx))).await?;
+            Box::pin(access::answer(writer, cx, |cx| message.respond(cx))).await
         })),
     );
     large_response::hold(respond(outcome.await, subject), account)
@@ -173,8 +176,12 @@ pub(crate) async fn raw(app: Arc<App>, needs: Needs, request: Request, handler: 
         account.clone().scope(Box::pin(async {
             let cx = context(app, &mut parts).await?;
             subject = access::subject(&cx, needs, &parts.method, || Refs::from_url(&cx.path, cx.query.as_deref()));
-            let writer = access::admit(&cx, needs, || Refs::from_url(&cx.path, cx.query.as_deref())).await?;
-            access::answer(writer, cx, |cx| handler(cx, Request::from_parts(parts, body))).await
+            let refs = || Refs::from_url(&cx.path, cx.query.as_deref());
+            if access::check(&cx, needs, refs).await? {
+                return handler(cx, Request::from_parts(parts, body)).await;
+            }
+            let writer = Box::pin(access::writer(&cx, needs, refs)).await?;
+            Box::pin(access::answer(writer, cx, |cx| handler(cx, Request::from_parts(parts, body)))).await
         })),
     );
     running::while_sent(large_response::hold(respond(outcome.await, subject), account), entered)
@@ -207,14 +214,19 @@ pub(crate) async fn otlp(
             let cx = context(app, &mut parts).await?;
             let refs = || Refs::from_headers(&headers);
             subject = access::subject(&cx, needs, &parts.method, refs);
-            let writer = match access::admit(&cx, needs, refs).await {
-                Ok(writer) => writer,
-                Err(error) => {
-                    body::discard(&parts.headers, body).await;
-                    return Err(error);
-                }
+            let error = match access::check(&cx, needs, refs).await {
+                Ok(true) => return handler(cx, Request::from_parts(parts, body)).await,
+                Ok(false) => match Box::pin(access::writer(&cx, needs, refs)).await {
+                    Ok(writer) => {
+                        let respond = |cx| handler(cx, Request::from_parts(parts, body));
+                        return Box::pin(access::answer(writer, cx, respond)).await;
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
             };
-            access::answer(writer, cx, |cx| handler(cx, Request::from_parts(parts, body))).await
+            body::discard(&parts.headers, body).await;
+            Err(error)
         })),
     );
     let answer = outcome.await.unwrap_or_else(|error| failed(&headers, error));

@@ -53,38 +53,31 @@ fn shows_nothing(needs: Needs, refs: &Refs<'_>) -> bool {
     }
 }
 
-/// [`check`], and whether the call is only allowed because it shows nothing: it is answered with the caller that this
-/// returns then.
+/// The caller with which a call is answered that [`check`] has refused to the caller of the request: it shows nothing.
 ///
 /// # Errors
 /// `PERMISSION_DENIED`, and those of [`check`].
-pub(crate) async fn admit<'a>(cx: &Cx, needs: Needs, refs: impl Fn() -> Refs<'a>) -> Result<Option<Arc<Caller>>> {
-    if check(cx, needs, &refs).await? {
-        return Ok(None);
-    }
+pub(crate) async fn writer<'a>(cx: &Cx, needs: Needs, refs: impl Fn() -> Refs<'a>) -> Result<Arc<Caller>> {
     if let Some(writer) = cx.caller.as_ref().and_then(|caller| caller.writer())
         && shows_nothing(needs, &refs())
     {
         let there = Cx { caller: Some(Arc::clone(writer)), ..cx.clone() };
-        if Box::pin(check(&there, needs, &refs)).await? {
-            return Ok(Some(Arc::clone(writer)));
+        if check(&there, needs, &refs).await? {
+            return Ok(Arc::clone(writer));
         }
     }
     Err(permission_denied())
 }
 
-/// Answers a call by its handler, with the caller of [`admit`], if there is one.
+/// Answers a call by its handler, with a [`writer`].
 ///
 /// # Errors
 /// Those of the handler.
-pub(crate) async fn answer<F>(writer: Option<Arc<Caller>>, cx: Cx, respond: impl FnOnce(Cx) -> F) -> Result<Response>
+pub(crate) async fn answer<F>(writer: Arc<Caller>, cx: Cx, respond: impl FnOnce(Cx) -> F) -> Result<Response>
 where
     F: Future<Output = Result<Response>>,
 {
-    match writer {
-        None => respond(cx).await,
-        Some(writer) => respond(Cx { caller: Some(writer), ..cx }).await.map_err(without_text),
-    }
+    respond(Cx { caller: Some(writer), ..cx }).await.map_err(without_text)
 }
 
 /// An error with its code alone, unless its text is about the server.
