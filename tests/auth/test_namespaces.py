@@ -452,7 +452,7 @@ def test_a_right_that_is_lost_ends_soon(cluster, member):
 
 
 def test_a_namespace_that_loses_its_label_ends_soon(guarded, cluster, member):
-    ann = member("ann", "team-b", "team-new")
+    ann = member("lea", "team-b", "team-new")
     status = lambda name: lambda: ann.send("GET", ME, name).status_code  # noqa: E731
     # The server may remember the namespaces of the test before.
     soon(status("team-b"), 200)
